@@ -1,0 +1,5 @@
+"""chatd: a chat server that everyone can join."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

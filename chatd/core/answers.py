@@ -1,0 +1,136 @@
+"""Answers: the replies to commands that went through the journal, made when their event has come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chatd.core import commands, replies, tokens
+from chatd.core.codes import Code, Refusal
+from chatd.core.commands import Command
+from chatd.core.context import Context
+from chatd.core.events import Entry, Fate, Numbered
+from chatd.core.replay import plan
+from chatd.core.replies import Reply
+from chatd.core.state import event_id
+from chatd.core.views import moment
+
+MOST_ROOMS_TOLD = 200
+
+
+def answer(context: Context, command: Command, entry: Entry, known: Any) -> Reply:
+    """The reply to a command whose event came back; `known` is what its `Append` carried along."""
+    return ANSWER[type(command)](context, command, entry, known)
+
+
+def refusal_of(code: Code | None) -> Refusal:
+    """What a command's owner is told when the journal refused its event."""
+    code = code or Code.INTERNAL
+    return Refusal(code, WORDS.get(code, "this could not be done"))
+
+
+WORDS = {
+    Code.STORE_UNAVAILABLE: "this could not be stored, so it was not said; repeat it with the same msg_id",
+    Code.OUTCOME_UNKNOWN: "it is not known whether this was stored; repeat it with the same msg_id",
+    Code.MSG_ID_REUSED: "this msg_id was used for something else",
+    Code.NO_SUCH_MESSAGE: "this message is not there any more",
+    Code.INTERNAL: "something went wrong in the server; it was logged",
+}
+
+
+def logged_in(context: Context, command: commands.Auth, entry: Entry, known: dict[str, int] | None) -> Reply:
+    user = context.me.user
+    identity = tokens.Identity(user.id, user.nick, context.now // 1_000_000)
+    return replies.LoggedIn(
+        re=command.id,
+        session=context.session_id,
+        nick=user.nick,
+        rooms=known_rooms(context, known or {}),
+        token=tokens.sign(context.rules.secret, identity),
+    )
+
+
+def known_rooms(context: Context, cursors: dict[str, int]) -> list[replies.KnownRoom]:
+    """The rooms that a user has a cursor in, and the user's direct rooms; no more than a frame holds."""
+    state, user_id = context.state, context.me.user.id
+    known = sorted(set(cursors) | state.directs.get(user_id, set()))
+    return [
+        replies.KnownRoom(
+            room=state.rooms[room_id].shown_to(user_id),
+            last_seq=state.rooms[room_id].last_seq,
+            read_seq=cursors.get(room_id, 0),
+        )
+        for room_id in known
+        if room_id in state.rooms
+    ][:MOST_ROOMS_TOLD]
+
+
+def nick_taken(context: Context, command: commands.Nick, entry: Entry, known: Any) -> Reply:
+    return replies.NickTaken(re=command.id, nick=context.me.user.nick)
+
+
+def joined(context: Context, command: commands.Join, entry: Entry, known: Any) -> Reply:
+    room = context.find_room(command.room)
+    name = room.shown_to(context.me.user.id)
+    return replies.Joined(
+        re=command.id,
+        room=name,
+        room_id=room.id,
+        first_seq=room.first_seq,
+        last_seq=room.last_seq,
+        topic=room.topic,
+        role="member",
+        members_count=len(room.members if room.parties is None else room.parties),
+        limited=plan(room, name, command.since, command.replay_limit).limited,
+    )
+
+
+def resumed(context: Context, command: commands.Resume, entry: Entry, known: bool) -> Reply:
+    rooms = {}
+    for name, since in command.rooms.items():
+        room = context.find_room(name)
+        rooms[name] = replies.ResumedRoom(last_seq=room.last_seq, limited=plan(room, name, since).limited)
+    return replies.Resumed(re=command.id, rooms=rooms, expired=known)
+
+
+def done(context: Context, command: Command, entry: Entry, known: Any) -> Reply:
+    return replies.Done(re=command.id)
+
+
+def sent(context: Context, command: commands.Send | commands.Relate, entry: Entry, known: Any) -> Reply:
+    event = entry.event
+    assert isinstance(event, Numbered)
+    room = context.state.rooms[event.room_id]
+    return replies.Sent(
+        re=command.id,
+        room=room.shown_to(event.author),
+        seq=entry.seq,
+        event_id=event_id(event.room_id, entry.seq),
+        time=moment(entry.time),
+        duplicate=entry.fate is Fate.REPEATED,
+        durability=context.rules.durability,
+    )
+
+
+def changed(context: Context, command: commands.Set, entry: Entry, known: Any) -> Reply:
+    if entry.seq:
+        return replies.Changed(re=command.id, seq=entry.seq)
+    return replies.Changed(re=command.id)
+
+
+def read_marked(context: Context, command: commands.MarkRead, entry: Entry, known: Any) -> Reply:
+    return replies.ReadMarked(re=command.id, seq=command.seq)
+
+
+ANSWER: dict[type[Command], Callable[[Context, Any, Entry, Any], Reply]] = {
+    commands.Auth: logged_in,
+    commands.Nick: nick_taken,
+    commands.Join: joined,
+    commands.Part: done,
+    commands.Send: sent,
+    commands.Relate: sent,
+    commands.Resume: resumed,
+    commands.MarkRead: read_marked,
+    commands.Set: changed,
+    commands.Presence: done,
+}

@@ -1,0 +1,173 @@
+"""`apply` takes entries in their order and is the only thing that changes a room.
+
+It never refuses to run, never raises, and gives the same result on every node. When two entries want the same
+thing, the earlier wins and the later one's owner is told (`Rejected`). It returns effects and does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chatd.core import effects
+from chatd.core.codes import Code
+from chatd.core.effects import Effect
+from chatd.core.events import (
+    AwayChanged,
+    Entry,
+    Event,
+    Joined,
+    LoggedIn,
+    LoggedOut,
+    MessageSent,
+    NickChanged,
+    Numbered,
+    Parted,
+    ReadMarked,
+    Related,
+    RoomChanged,
+    RoomMade,
+)
+from chatd.core.state import Room, Session, State, User
+
+NOTHING: list[Effect] = []
+
+
+def apply(state: State, entry: Entry) -> list[Effect]:
+    """Take a committed entry into the state; the effects are for the hub to run."""
+    return APPLY[type(entry.event)](state, entry, entry.event)
+
+
+def deliver(state: State, entry: Entry, event: Numbered) -> list[Effect]:
+    """What all numbered events have in common: the room has come one further, and everyone there is shown."""
+    room = state.rooms.get(event.room_id)
+    if room is None:
+        return NOTHING
+    room.last_seq = entry.seq
+    if room.parties is not None and event.author in room.parties:
+        room.parties[event.author] = event.nick
+    return [effects.Deliver(event.room_id, entry)]
+
+
+def room_changed(state: State, entry: Entry, event: RoomChanged) -> list[Effect]:
+    room = state.rooms.get(event.room_id)
+    if room is not None and "topic" in event.changes:
+        room.topic = event.changes["topic"]
+    return deliver(state, entry, event)
+
+
+def room_made(state: State, entry: Entry, event: RoomMade) -> list[Effect]:
+    room = state.rooms.get(event.room_id)
+    if room is None:
+        room = state.add_room(event.room_id, event.name, event.parties)
+    room.kept = True
+    return NOTHING
+
+
+def read_marked(state: State, entry: Entry, event: ReadMarked) -> list[Effect]:
+    return [effects.CursorMoved(event.user_id, event.room_id, event.seq)]
+
+
+def logged_in(state: State, entry: Entry, event: LoggedIn) -> list[Effect]:
+    if event.session_id in state.sessions:
+        return NOTHING
+    user = state.users.get(event.user_id)
+    if user is None:
+        taken = state.nick_taken(event.nick, event.user_id)
+        if taken:
+            return [_lost(taken)]
+        user = state.users[event.user_id] = User(event.user_id, event.nick, event.account, event.bot)
+        state.call(user, event.nick)
+    user.sessions.add(event.session_id)
+    state.sessions[event.session_id] = Session(event.session_id, user)
+    return NOTHING
+
+
+def logged_out(state: State, entry: Entry, event: LoggedOut) -> list[Effect]:
+    session = state.sessions.get(event.session_id)
+    if session is None:
+        return NOTHING
+    gone: list[Effect] = [_leave(state, session, room_id, event.reason) for room_id in sorted(session.rooms)]
+    del state.sessions[session.id]
+    user = session.user
+    user.sessions.discard(session.id)
+    if not user.sessions:
+        state.uncall(user)
+        del state.users[user.id]
+    return gone
+
+
+def nick_changed(state: State, entry: Entry, event: NickChanged) -> list[Effect]:
+    user = state.users.get(event.user_id)
+    if user is None:
+        return NOTHING
+    taken = state.nick_taken(event.nick, event.user_id)
+    if taken:
+        return [_lost(taken)]
+    old = user.nick
+    state.call(user, event.nick)
+    return [effects.Renamed(state.rooms_of(user), old, event.nick)]
+
+
+def joined(state: State, entry: Entry, event: Joined) -> list[Effect]:
+    session = state.sessions.get(event.session_id)
+    if session is None:
+        return NOTHING
+    room = state.room_called(event.name) or state.rooms.get(event.room_id)
+    if room is None:
+        room = state.add_room(event.room_id, event.name)
+    user = session.user
+    if room.id in session.rooms:
+        return NOTHING
+    session.rooms.add(room.id)
+    room.members[user.id] = room.members.get(user.id, 0) + 1
+    return [effects.Entered(room.id, session.id, user.nick, room.members[user.id] == 1)]
+
+
+def parted(state: State, entry: Entry, event: Parted) -> list[Effect]:
+    session = state.sessions.get(event.session_id)
+    if session is None or event.room_id not in session.rooms:
+        return NOTHING
+    return [_leave(state, session, event.room_id, event.reason)]
+
+
+def away_changed(state: State, entry: Entry, event: AwayChanged) -> list[Effect]:
+    user = state.users.get(event.user_id)
+    if user is None or user.away == event.message:
+        return NOTHING
+    user.away = event.message
+    return [effects.AwayChanged(state.rooms_of(user), user.nick, event.message)]
+
+
+def _leave(state: State, session: Session, room_id: str, reason: str) -> effects.Gone:
+    room: Room = state.rooms[room_id]
+    session.rooms.discard(room_id)
+    user = session.user
+    room.members[user.id] -= 1
+    last = room.members[user.id] == 0
+    if last:
+        del room.members[user.id]
+    if not room.members and not room.kept:
+        state.drop_room(room)
+    return effects.Gone(room_id, session.id, user.nick, reason, last)
+
+
+def _lost(taken: str) -> effects.Rejected:
+    if taken == "same":
+        return effects.Rejected(Code.NICK_IN_USE, "this name is in use")
+    return effects.Rejected(Code.NICK_CONFUSABLE, "this name looks like another that is in use")
+
+
+APPLY: dict[type[Event], Callable[[State, Entry, Any], list[Effect]]] = {
+    MessageSent: deliver,
+    Related: deliver,
+    RoomChanged: room_changed,
+    RoomMade: room_made,
+    ReadMarked: read_marked,
+    LoggedIn: logged_in,
+    LoggedOut: logged_out,
+    NickChanged: nick_changed,
+    Joined: joined,
+    Parted: parted,
+    AwayChanged: away_changed,
+}

@@ -1,0 +1,50 @@
+"""`decide` looks at a command and either refuses it or says what is to be done. It reads and never writes.
+
+The rules themselves are in `entrance` (who one is), `places` (rooms), `messages` (what is said) and `lists`
+(what can be looked up); here is the table of them, and who may ask for what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chatd.core import commands, entrance, lists, messages, places
+from chatd.core.codes import Code, Refusal
+from chatd.core.commands import Command
+from chatd.core.context import Context
+from chatd.core.effects import Effect
+
+DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
+    commands.Hello: entrance.hello,
+    commands.Auth: entrance.auth,
+    commands.Ping: entrance.ping,
+    commands.Nick: entrance.nick,
+    commands.Join: places.join,
+    commands.Part: places.part,
+    commands.Send: messages.send,
+    commands.Relate: messages.relate,
+    commands.History: messages.history,
+    commands.Resume: places.resume,
+    commands.MarkRead: messages.mark_read,
+    commands.List: lists.look_up,
+    commands.Set: places.change,
+    commands.Moderate: places.moderate,
+    commands.Presence: places.presence,
+    commands.Quit: entrance.leave,
+}
+
+# What is allowed before one has said who one is; `hello` itself before anything else.
+BEFORE_HELLO = frozenset({commands.Hello, commands.Ping, commands.Quit})
+BEFORE_AUTH = BEFORE_HELLO | {commands.Auth, commands.Resume}
+
+
+def decide(context: Context, command: Command) -> list[Effect]:
+    """What is to be done about a command; raises `Refusal` with the code and the reason."""
+    kind = type(command)
+    if context.session is None:
+        if not context.greeted and kind not in BEFORE_HELLO:
+            raise Refusal(Code.NOT_REGISTERED, "say hello first: {type: hello, versions: [1]}")
+        if kind not in BEFORE_AUTH:
+            raise Refusal(Code.NOT_REGISTERED, "say who you are first: {type: auth, mechanism: guest, nick: …}")
+    return DECIDE[kind](context, command)

@@ -1,0 +1,131 @@
+"""Effects: what the rules want done. `decide` and `apply` return them and do nothing else; the hub runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from chatd.core.codes import Code
+from chatd.core.commands import Command
+from chatd.core.events import Entry, Event
+from chatd.core.questions import Question
+from chatd.core.replies import Reply
+from chatd.core.views import View
+
+
+class Effect(Struct, frozen=True):
+    """Something to be done."""
+
+
+# -- of decide -------------------------------------------------------------------------------------------
+
+
+class Append(Effect, frozen=True):
+    """Propose events to the journal, in this order; the command is answered when the last comes back.
+
+    `command` stands for the one that was given, if what it asks became clearer on the way. `known` is what the
+    answer will need of what was fetched. With no events at all the command is answered in its turn.
+    """
+
+    events: tuple[Event, ...]
+    command: Command | None = None
+    known: Any = None
+
+
+class Answer(Effect, frozen=True):
+    """Answer the command now."""
+
+    reply: Reply
+
+
+class Fetch(Effect, frozen=True):
+    """Look this up, then decide again with the answer."""
+
+    question: Question
+
+
+class Greet(Effect, frozen=True):
+    """The peer has said hello: these capabilities hold for it from now on."""
+
+    caps: frozenset[str]
+
+
+class Subscribe(Effect, frozen=True):
+    """Show, or show no longer, comings and goings to this session."""
+
+    wanted: bool
+
+
+class Show(Effect, frozen=True):
+    """Show a passing view to a room, but not to the session that caused it."""
+
+    room_id: str
+    view: View
+    cap: str
+
+
+class Leave(Effect, frozen=True):
+    """The session wants to go: say goodbye and close."""
+
+    reason: str
+
+
+# -- of apply --------------------------------------------------------------------------------------------
+
+
+class Deliver(Effect, frozen=True):
+    """Show a numbered entry to everyone in its room."""
+
+    room_id: str
+    entry: Entry
+
+
+class Entered(Effect, frozen=True):
+    """A session is in a room from now on. `first`: no other session of the same user was there before."""
+
+    room_id: str
+    session_id: str
+    nick: str
+    first: bool
+
+
+class Gone(Effect, frozen=True):
+    """A session is in a room no longer. `last`: no other session of the same user is there."""
+
+    room_id: str
+    session_id: str
+    nick: str
+    reason: str
+    last: bool
+
+
+class Renamed(Effect, frozen=True):
+    """A user who is in these rooms has another nick."""
+
+    rooms: tuple[str, ...]
+    old: str
+    new: str
+
+
+class AwayChanged(Effect, frozen=True):
+    """A user who is in these rooms went away (a message) or came back (None)."""
+
+    rooms: tuple[str, ...]
+    nick: str
+    message: str | None
+
+
+class CursorMoved(Effect, frozen=True):
+    """A user has read a room up to this number."""
+
+    user_id: str
+    room_id: str
+    seq: int
+
+
+class Rejected(Effect, frozen=True):
+    """The event lost against an earlier one and changed nothing; its owner is told."""
+
+    code: Code
+    message: str

@@ -1,0 +1,186 @@
+"""Events: what has happened, and entries: events with their number and time.
+
+There are three sorts. *Numbered* events are the durable events of a room: kept for ever and given the room's
+next `seq`. *Kept* events are stored but have no number. *Passing* events are put in order with the others and
+kept nowhere: comings and goings. The journal knows the sort and nothing else of what an event means, apart from
+the few fields named in `chatd.interfaces`.
+
+Stored forms are MessagePack arrays whose first word carries the version (`"message/1"`); fields are only ever
+added at the end, with a default.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Any
+
+from msgspec import Struct
+
+from chatd.core.codes import Code
+from chatd.core.commands import Kind, Rel
+
+
+class Event(Struct, frozen=True, array_like=True):
+    """Something that has happened."""
+
+
+class Numbered(Event, frozen=True):
+    """A durable event of a room. `author` is a user id; `nick` is what that user was called at the time."""
+
+    room_id: str
+    author: str
+    nick: str
+
+
+class Kept(Event, frozen=True):
+    """Stored, without a number."""
+
+
+class Passing(Event, frozen=True):
+    """Ordered, not stored."""
+
+
+# -- numbered --------------------------------------------------------------------------------------------
+
+
+class MessageSent(Numbered, frozen=True, tag="message/1"):
+    """Somebody said something. `msg_id` is unique for its author for as long as the message is kept."""
+
+    kind: Kind
+    body: str
+    msg_id: str | None = None
+    reply_to: int | None = None
+    data: Any = None
+    schema: str | None = None
+    account: str | None = None
+    bot: bool = False
+    redacted: bool = False
+
+
+class Related(Numbered, frozen=True, tag="relation/1"):
+    """Somebody edited, redacted, pinned, or reacted to the message numbered `target`."""
+
+    rel: Rel
+    target: int
+    body: str | None = None
+    key: str | None = None
+    reason: str | None = None
+    msg_id: str | None = None
+    account: str | None = None
+    bot: bool = False
+    redacted: bool = False
+
+
+class RoomChanged(Numbered, frozen=True, tag="room/1"):
+    """Somebody changed the room itself."""
+
+    changes: dict[str, Any]
+
+
+# -- kept ------------------------------------------------------------------------------------------------
+
+
+class RoomMade(Kept, frozen=True, tag="room-made/1"):
+    """A room is there to stay: proposed right before its first numbered event.
+
+    `parties` is empty for a room with a name; for a direct room it holds the two users' (id, nick) pairs.
+    A second one for the same room changes nothing.
+    """
+
+    room_id: str
+    name: str
+    parties: tuple[tuple[str, str], ...] = ()
+
+
+class ReadMarked(Kept, frozen=True, tag="read/1"):
+    """A user has read a room up to a number."""
+
+    user_id: str
+    room_id: str
+    seq: int
+
+
+# -- passing ---------------------------------------------------------------------------------------------
+
+
+class LoggedIn(Passing, frozen=True, tag="login/1"):
+    """A session has begun."""
+
+    session_id: str
+    user_id: str
+    nick: str
+    account: str | None = None
+    bot: bool = False
+
+
+class LoggedOut(Passing, frozen=True, tag="logout/1"):
+    """A session has ended."""
+
+    session_id: str
+    reason: str
+
+
+class NickChanged(Passing, frozen=True, tag="nick/1"):
+    """A user is called otherwise."""
+
+    user_id: str
+    nick: str
+
+
+class Joined(Passing, frozen=True, tag="join/1"):
+    """A session entered a room. If no room has the name yet, `room_id` is the new room's."""
+
+    session_id: str
+    room_id: str
+    name: str
+
+
+class Parted(Passing, frozen=True, tag="part/1"):
+    """A session left a room."""
+
+    session_id: str
+    room_id: str
+    reason: str
+
+
+class AwayChanged(Passing, frozen=True, tag="away/1"):
+    """A user went away (a message, perhaps empty) or came back (None)."""
+
+    user_id: str
+    message: str | None
+
+
+STORED = MessageSent | Related | RoomChanged | RoomMade | ReadMarked
+
+
+# -- entries ---------------------------------------------------------------------------------------------
+
+
+class Fate(Enum):
+    """What became of a proposed event."""
+
+    COMMITTED = auto()  # it happened; numbered ones have their seq
+    REPEATED = auto()  # same author, msg_id and content as an earlier one: seq and time are the earlier one's
+    REFUSED = auto()  # it did not happen; `code` says why
+
+
+class Proposal(Struct, frozen=True):
+    """An event that is to happen. `time` in microseconds since 1970.
+
+    `ticket` is whatever the proposer wants back with the entry; it stays in this process and is never stored.
+    """
+
+    event: Event
+    time: int
+    ticket: Any = None
+
+
+class Entry(Struct, frozen=True):
+    """An event in its place: `seq` is the number in its room for numbered events, else 0."""
+
+    event: Event
+    time: int
+    seq: int = 0
+    ticket: Any = None
+    fate: Fate = Fate.COMMITTED
+    code: Code | None = None

@@ -1,0 +1,49 @@
+"""The limits that the rules hold to, and the facts about the server that they tell.
+
+Every field of `Limits` is a setting of `[limits]` with the same name and default; `hello` tells them to clients.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds on what one peer may ask; sizes in bytes, times in seconds."""
+
+    frame_bytes: int = 65536
+    body_bytes: int = 8192
+    body_lines: int = 200
+    data_bytes: int = 32768
+    data_depth: int = 16
+    topic_chars: int = 390
+    rooms_per_session: int = 100
+    history_page: int = 200
+    login_seconds: float = 30.0
+    idle_seconds: float = 45.0
+    dead_seconds: float = 90.0
+    requests_in_flight: int = 256
+    send_queue_bytes: int = 262144
+    presence_batch_members: int = 50
+    presence_count_members: int = 1000
+
+    def told(self) -> dict[str, Any]:
+        """What `hello` tells: the names of the settings, and `frame`, as PROTOCOL.md calls it too."""
+        facts = msgspec.structs.asdict(self)
+        return {"frame": self.frame_bytes, "body": self.body_bytes, **facts}
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What `decide` has to know about this server."""
+
+    limits: Limits
+    server: str
+    server_version: str
+    network: str
+    motd: str
+    durability: str
+    secret: bytes
+    token_seconds: float = 365 * 86400.0

@@ -1,0 +1,243 @@
+"""Rules of messages: saying, relating, reading back, and how far one has read."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import msgspec
+from msgspec import Struct, structs
+
+from chatd.core import typed
+from chatd.core.codes import Code, Refusal
+from chatd.core.commands import History, MarkRead, Relate, Send
+from chatd.core.context import UNASKED, Context
+from chatd.core.effects import Answer, Append, Effect, Fetch
+from chatd.core.events import Entry, MessageSent, ReadMarked, Related, RoomMade
+from chatd.core.events import Event as AnyEvent
+from chatd.core.places import keep
+from chatd.core.questions import CursorsWanted, EntryWanted, Page, PageWanted, Side
+from chatd.core.replies import HistoryPage
+from chatd.core.shown import view_of
+from chatd.core.state import Room
+from chatd.core.text import count_lines
+from chatd.core.views import microseconds
+
+FRAME_HEADROOM = 2048  # what an event needs in a frame besides body and data: names, numbers, times
+
+
+def send(context: Context, command: Send) -> list[Effect]:
+    """Say something, in a room that one is in, or to somebody who is here."""
+    check_body(context, command.body)
+    check_msg_id(command.msg_id)
+    if command.data is not None or len(command.body) > 4096:
+        check_size(context, command.body, command.data)
+    user = context.me.user
+    before: tuple[AnyEvent, ...]
+    if command.to is not None:
+        if command.room is not None:
+            raise Refusal(Code.INVALID_PARAMS, "send takes either room or to, not both")
+        before, room_id = direct_room(context, command.to)
+    elif command.room is not None:
+        room = context.my_room(command.room)
+        before, room_id = keep(room), room.id
+        if room.parties is not None:
+            before, room_id = direct_room(context, command.room)
+    else:
+        raise Refusal(Code.INVALID_PARAMS, "to whom? send takes room or to")
+    message = MessageSent(
+        room_id,
+        user.id,
+        user.nick,
+        command.kind,
+        command.body,
+        command.msg_id,
+        command.reply_to,
+        command.data,
+        command.schema,
+        user.account,
+        user.bot,
+    )
+    return [Append((*before, message))]
+
+
+def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str]:
+    """The direct room with somebody, and what has to be proposed before something is said there."""
+    me = context.me.user
+    other = context.state.user_called(to.removeprefix("@"))
+    if other is None:
+        raise Refusal(Code.NO_SUCH_USER, f"nobody here is called {to.removeprefix('@')}", details={"to": to})
+    room_id = direct_id(me.id, other.id)
+    room = context.state.rooms.get(room_id)
+    if room is not None and room.kept:
+        return (), room_id
+    parties = tuple(sorted({me.id: me.nick, other.id: other.nick}.items()))
+    return (RoomMade(room_id, "", parties),), room_id
+
+
+def direct_id(one: str, other: str) -> str:
+    """The id of two users' direct room: the same whoever of them speaks first, and on whatever node."""
+    return "d" + blake2b("\0".join(sorted((one, other))).encode(), digest_size=8).hexdigest()
+
+
+def check_body(context: Context, body: str) -> None:
+    """Refuse a body that is empty or over a limit; nothing is ever cut short."""
+    limits = context.rules.limits
+    if not body:
+        raise Refusal(Code.INVALID_PARAMS, "body is empty")
+    size = len(body) if body.isascii() else len(body.encode())
+    if size > limits.body_bytes:
+        raise too_long("body_bytes", limits.body_bytes, f"the body has {size} bytes")
+    lines = count_lines(body)
+    if lines > limits.body_lines:
+        raise too_long("body_lines", limits.body_lines, f"the body has {lines} lines")
+
+
+def check_size(context: Context, body: str, value: object) -> None:
+    """Refuse data over its limit, and what would not fit into a frame once it is written as JSON."""
+    limits = context.rules.limits
+    size = 0
+    if value is not None:
+        try:
+            typed.check(value, max_depth=limits.data_depth)
+        except ValueError as error:
+            raise Refusal(Code.INVALID_PARAMS, str(error)) from None
+        size = len(msgspec.json.encode(typed.to_json(value)))
+        if size > limits.data_bytes:
+            raise too_long("data_bytes", limits.data_bytes, f"data has {size} bytes as JSON")
+    most = limits.frame_bytes - FRAME_HEADROOM
+    whole = size + len(msgspec.json.encode(body))
+    if whole > most:
+        raise too_long("frame_bytes", most, f"body and data have {whole} bytes as JSON")
+
+
+def too_long(limit: str, value: int, what: str) -> Refusal:
+    """The refusal of something over a size limit, which it names."""
+    return Refusal(
+        Code.MESSAGE_TOO_LONG,
+        f"{what}, {value} are allowed ({limit})",
+        details={"limit": limit, "value": value},
+    )
+
+
+def check_msg_id(msg_id: str | None) -> None:
+    if msg_id is not None and len(msg_id.encode()) > 64:
+        raise Refusal(Code.INVALID_PARAMS, "msg_id has more than 64 bytes")
+
+
+class Need(Struct, frozen=True):
+    """What a relation needs: a body or a key, and whether only the message's author may make it."""
+
+    field: str | None
+    own: bool
+
+
+NEEDS = {
+    "edit": Need("body", own=True),
+    "redact": Need(None, own=True),
+    "react": Need("key", own=False),
+    "unreact": Need("key", own=False),
+    "pin": Need(None, own=False),
+    "unpin": Need(None, own=False),
+}
+
+
+def relate(context: Context, command: Relate) -> list[Effect]:
+    """Edit or redact one's own message; react to or pin anybody's."""
+    room = context.my_room(command.room)
+    check_msg_id(command.msg_id)
+    need = NEEDS[command.rel]
+    if need.field is not None and not getattr(command, need.field):
+        raise Refusal(Code.INVALID_PARAMS, f"{command.rel} needs {need.field}")
+    if command.body is not None:
+        check_body(context, command.body)
+        check_size(context, command.body, None)
+    if context.known is UNASKED:
+        return [Fetch(EntryWanted(room.id, command.target))]
+    user = context.me.user
+    check_target(context.known, command, user.id)
+    relation = Related(
+        room.id,
+        user.id,
+        user.nick,
+        command.rel,
+        command.target,
+        command.body if need.field == "body" else None,
+        command.key if need.field == "key" else None,
+        command.reason,
+        command.msg_id,
+        user.account,
+        user.bot,
+    )
+    return [Append((relation,))]
+
+
+def check_target(target: Entry | None, command: Relate, user_id: str) -> None:
+    """Refuse a relation to what is not there, is no message, or is somebody else's to change."""
+    event = None if target is None else target.event
+    repeat = command.msg_id is not None  # the journal knows whether it is one, and answers as the first time
+    if not isinstance(event, MessageSent) or (event.redacted and not repeat):
+        raise Refusal(
+            Code.NO_SUCH_MESSAGE,
+            f"there is no message {command.target} in {command.room}",
+            details={"room": command.room, "target": command.target},
+        )
+    if NEEDS[command.rel].own and event.author != user_id:
+        raise Refusal(Code.FORBIDDEN, f"only its author may {command.rel} message {command.target}")
+
+
+def history(context: Context, command: History) -> list[Effect]:
+    """A page of what was said in a room that one is in."""
+    room = context.my_room(command.room)
+    if command.query is not None or command.author is not None:
+        raise Refusal(Code.FORBIDDEN, "this server has no search yet; page through history with before")
+    if context.known is UNASKED:
+        return [Fetch(page_wanted(context, command, room))]
+    return [Answer(history_page(context, command, room, context.known))]
+
+
+def page_wanted(context: Context, command: History, room: Room) -> PageWanted:
+    """The page that a command asks for, within the limits."""
+    places = {Side.BEFORE: command.before, Side.AFTER: command.after, Side.AROUND: command.around}
+    given = {side: place for side, place in places.items() if place is not None}
+    if len(given) > 1:
+        raise Refusal(Code.INVALID_PARAMS, "history takes one of before, after, around")
+    limits = context.rules.limits
+    limit = min(command.limit or limits.history_page, limits.history_page)
+    if not given:
+        return PageWanted(room.id, Side.BEFORE, None, limit)
+    [(side, place)] = given.items()
+    if isinstance(place, int):
+        return PageWanted(room.id, side, place, limit)
+    return PageWanted(room.id, side, microseconds(place), limit, by_time=True)
+
+
+def history_page(context: Context, command: History, room: Room, page: Page) -> HistoryPage:
+    """The page as this user sees it. It shows nothing that has not been shown live: `last_seq` is the room's."""
+    user_id = context.me.user.id
+    shown = [entry for entry in page.entries if entry.seq <= room.last_seq]
+    first, last = (shown[0].seq, shown[-1].seq) if shown else (0, 0)
+    return HistoryPage(
+        re=command.id,
+        room=room.shown_to(user_id),
+        events=[view_of(entry, room.shown_to(user_id), own=entry.event.author == user_id) for entry in shown],  # type: ignore[attr-defined]  # pages hold numbered events
+        prev=first if shown and first > page.first_seq else None,
+        next=last if shown and last < room.last_seq else None,
+        first_seq=page.first_seq,
+        last_seq=room.last_seq,
+    )
+
+
+def mark_read(context: Context, command: MarkRead) -> list[Effect]:
+    """Move the cursor forward; it cannot be ahead of the room."""
+    room = context.my_room(command.room)
+    if command.seq > room.last_seq:
+        raise Refusal(
+            Code.INVALID_PARAMS,
+            f"seq is {command.seq}, but the last number in {command.room} is {room.last_seq}",
+            details={"room": command.room, "last_seq": room.last_seq},
+        )
+    if context.known is UNASKED:
+        return [Fetch(CursorsWanted(context.me.user.id))]
+    command = structs.replace(command, seq=max(command.seq, context.known.get(room.id, 0)))
+    events = (ReadMarked(context.me.user.id, room.id, command.seq),) if room.kept else ()
+    return [Append(events, command=command)]

@@ -1,0 +1,79 @@
+"""Questions: what a rule needs to know from what is stored, and the answers.
+
+`decide` may return a `Fetch` effect with one of these; the hub asks the journal and calls `decide` again with
+the answer. Numbers are room numbers (`seq`), times are microseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from msgspec import Struct
+
+from chatd.core.events import Entry
+
+
+class Side(Enum):
+    """From which side of a place a page is taken."""
+
+    BEFORE = auto()  # the newest `limit` entries with seq < place
+    AFTER = auto()  # the oldest `limit` entries with seq > place
+    AROUND = auto()  # about half before and half from the place on
+
+
+class Question(Struct, frozen=True):
+    """Something to look up in what is stored."""
+
+
+class PageWanted(Question, frozen=True):
+    """A page of a room's numbered entries, always answered in ascending order: `Page`.
+
+    `place` is a seq, or a time if `by_time`; None with BEFORE means the latest. `max_bytes` bounds the sum of
+    the stored sizes (at least one entry is returned whatever its size).
+    """
+
+    room_id: str
+    side: Side
+    place: int | None
+    limit: int
+    by_time: bool = False
+    max_bytes: int = 1 << 20
+
+
+class Page(Struct, frozen=True):
+    """Entries ascending, and the range of numbers that the room still has (`first_seq` is `last_seq + 1` if none)."""
+
+    entries: list[Entry]
+    first_seq: int
+    last_seq: int
+
+
+class EntryWanted(Question, frozen=True):
+    """One numbered entry, answered with `Entry` or None."""
+
+    room_id: str
+    seq: int
+
+
+class CursorsWanted(Question, frozen=True):
+    """How far a user has read in each room: `dict[room_id, seq]`."""
+
+    user_id: str
+
+
+class StoredRoom(Struct, frozen=True):
+    """A room as the journal keeps it. `parties` as in `RoomMade`; `topic` as last changed."""
+
+    room_id: str
+    name: str
+    parties: tuple[tuple[str, str], ...]
+    first_seq: int
+    last_seq: int
+    topic: str
+
+
+class Snapshot(Struct, frozen=True):
+    """What a hub starts from: all rooms, and the secret with which tokens are signed (32 bytes)."""
+
+    rooms: list[StoredRoom]
+    secret: bytes

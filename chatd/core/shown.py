@@ -1,0 +1,69 @@
+"""What is shown of an entry: the one place where a stored event becomes a view."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, UnsetType
+
+from chatd.core import views
+from chatd.core.events import Entry, MessageSent, Related, RoomChanged
+from chatd.core.state import event_id
+
+
+def view_of(entry: Entry, room: str, *, own: bool = False) -> views.Durable:
+    """A numbered entry as it is shown in the room called so. `own`: to its author, who also sees `msg_id`."""
+    event = entry.event
+    if type(event) is MessageSent:
+        return _message(entry, event, room, own)
+    if type(event) is Related:
+        return _relation(entry, event, room, own)
+    assert type(event) is RoomChanged
+    return views.Room(
+        room=room,
+        seq=entry.seq,
+        event_id=event_id(event.room_id, entry.seq),
+        time=views.moment(entry.time),
+        by=event.nick,
+        changes=event.changes,
+    )
+
+
+def _message(entry: Entry, event: MessageSent, room: str, own: bool) -> views.Message:
+    return views.Message(
+        room=room,
+        seq=entry.seq,
+        event_id=event_id(event.room_id, entry.seq),
+        time=views.moment(entry.time),
+        author=_author(event),
+        kind=event.kind,
+        body=event.body,
+        data=UNSET if event.data is None else event.data,
+        schema=_set(event.schema),
+        reply_to=UNSET if event.reply_to is None else event.reply_to,
+        msg_id=_set(event.msg_id) if own else UNSET,
+        redacted=event.redacted or UNSET,
+    )
+
+
+def _relation(entry: Entry, event: Related, room: str, own: bool) -> views.Relation:
+    return views.Relation(
+        room=room,
+        seq=entry.seq,
+        event_id=event_id(event.room_id, entry.seq),
+        time=views.moment(entry.time),
+        author=_author(event),
+        rel=event.rel,
+        target=event.target,
+        body=_set(event.body),
+        key=_set(event.key),
+        reason=_set(event.reason),
+        msg_id=_set(event.msg_id) if own else UNSET,
+        redacted=event.redacted or UNSET,
+    )
+
+
+def _author(event: MessageSent | Related) -> views.Author:
+    return views.Author(nick=event.nick, account=_set(event.account), bot=event.bot or UNSET)
+
+
+def _set(value: str | None) -> str | UnsetType:
+    return UNSET if value is None else value

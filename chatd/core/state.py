@@ -1,0 +1,177 @@
+"""The state of a chat: users, sessions and rooms, as `apply` has left them.
+
+There is one, and with it one registry of users. Only `apply` writes to it. Sessions, users and memberships live
+as long as they last; a room with at least one numbered event is there for ever (`kept`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from chatd.core.names import fold, skeleton
+from chatd.core.questions import StoredRoom
+
+
+@dataclass(slots=True)
+class User:
+    """Somebody who is here, with one session or more. `away` is None while present."""
+
+    id: str
+    nick: str
+    account: str | None = None
+    bot: bool = False
+    away: str | None = None
+    sessions: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Session:
+    """One logged-in connection somewhere; `rooms` are room ids."""
+
+    id: str
+    user: User
+    rooms: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Room:
+    """A room. `members` maps user ids to how many of their sessions are in it.
+
+    `parties` is None for a room with a name; a direct room maps its two user ids to their last nicks.
+    """
+
+    id: str
+    name: str
+    parties: dict[str, str] | None = None
+    topic: str = ""
+    first_seq: int = 1
+    last_seq: int = 0
+    kept: bool = False
+    members: dict[str, int] = field(default_factory=dict)
+
+    def shown_to(self, user_id: str) -> str:
+        """The room's name as this user sees it: a direct room is called after the other one."""
+        if self.parties is None:
+            return self.name
+        others = [nick for party, nick in self.parties.items() if party != user_id]
+        return "@" + (others[0] if others else self.parties[user_id])
+
+
+class State:
+    """Everything that is known now. Reading is free; writing is `apply`'s."""
+
+    __slots__ = ("by_name", "directs", "nicks", "rooms", "sessions", "skeletons", "users")
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {}
+        self.sessions: dict[str, Session] = {}
+        self.rooms: dict[str, Room] = {}
+        self.nicks: dict[str, str] = {}  # folded nick -> user id
+        self.skeletons: dict[str, str] = {}  # skeleton of the nick -> user id
+        self.by_name: dict[str, str] = {}  # folded room name -> room id
+        self.directs: dict[str, set[str]] = {}  # user id -> ids of direct rooms
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def user_called(self, nick: str) -> User | None:
+        """Who has this nick now."""
+        user_id = self.nicks.get(fold(nick))
+        return None if user_id is None else self.users[user_id]
+
+    def room_called(self, name: str) -> Room | None:
+        """The room with this name."""
+        room_id = self.by_name.get(fold(name))
+        return None if room_id is None else self.rooms[room_id]
+
+    def nick_taken(self, nick: str, user_id: str) -> str:
+        """Empty if this user may be called so; else `same` or `alike`: another has it, or one that looks alike."""
+        if self.nicks.get(fold(nick), user_id) != user_id:
+            return "same"
+        if self.skeletons.get(skeleton(nick), user_id) != user_id:
+            return "alike"
+        return ""
+
+    def rooms_of(self, user: User) -> tuple[str, ...]:
+        """The ids of the named rooms that any session of the user is in, in a steady order."""
+        return tuple(sorted({room for session in user.sessions for room in self.sessions[session].rooms}))
+
+    def direct_with(self, user_id: str, nick: str) -> Room | None:
+        """The user's direct room with the one who is, or was last, called so."""
+        other = self.user_called(nick)
+        wanted = fold(nick)
+        for room_id in sorted(self.directs.get(user_id, ())):
+            room = self.rooms[room_id]
+            for party, last_nick in (room.parties or {}).items():
+                if party == user_id:
+                    continue
+                if other.id == party if other is not None else fold(last_nick) == wanted:
+                    return room
+        return None
+
+    def check(self) -> Iterator[str]:
+        """What does not fit together; nothing, unless there is a bug. For tests."""
+        for user in self.users.values():
+            if self.nicks.get(fold(user.nick)) != user.id or self.skeletons.get(skeleton(user.nick)) != user.id:
+                yield f"{user.id} is not registered under its nick"
+            if not user.sessions or any(self.sessions[one].user is not user for one in user.sessions):
+                yield f"{user.id} and its sessions differ"
+        if not len(self.nicks) == len(self.skeletons) == len(self.users):
+            yield "the nicks of users who are gone are still taken"
+        for room in self.rooms.values():
+            there: dict[str, int] = {}
+            for session in self.sessions.values():
+                if room.id in session.rooms:
+                    there[session.user.id] = there.get(session.user.id, 0) + 1
+            if there != room.members:
+                yield f"the members of {room.id} and the rooms of its members differ"
+            if room.parties is None and not room.kept and not room.members:
+                yield f"{room.id} is empty and was never used"
+
+        for name, room_id in self.by_name.items():
+            if room_id not in self.rooms or fold(self.rooms[room_id].name) != name:
+                yield f"{name} names no room"
+
+    # -- writing: for apply and start ---------------------------------------------------------------------
+
+    def load(self, stored: StoredRoom) -> None:
+        """Take up a room as the journal kept it."""
+        room = self.add_room(stored.room_id, stored.name, stored.parties)
+        room.kept = True
+        room.topic, room.first_seq, room.last_seq = stored.topic, stored.first_seq, stored.last_seq
+
+    def add_room(self, room_id: str, name: str, parties: tuple[tuple[str, str], ...] = ()) -> Room:
+        """A new room with a new id. If another room has its name already, that one goes on being found by it."""
+        room = self.rooms[room_id] = Room(room_id, name, dict(parties) if parties else None)
+        if room.parties is None:
+            self.by_name.setdefault(fold(name), room_id)
+        for party in room.parties or ():
+            self.directs.setdefault(party, set()).add(room_id)
+        return room
+
+    def drop_room(self, room: Room) -> None:
+        """Forget a room that nothing was ever said in."""
+        del self.rooms[room.id]
+        if self.by_name.get(fold(room.name)) == room.id:
+            del self.by_name[fold(room.name)]
+
+    def call(self, user: User, nick: str) -> None:
+        """Give a user a nick, and free the old one."""
+        self.uncall(user)
+        user.nick = nick
+        self.nicks[fold(nick)] = user.id
+        self.skeletons[skeleton(nick)] = user.id
+
+    def uncall(self, user: User) -> None:
+        """Free a user's nick."""
+        for table, key in ((self.nicks, fold(user.nick)), (self.skeletons, skeleton(user.nick))):
+            if table.get(key) == user.id:
+                del table[key]
+
+
+def event_id(room_id: str, seq: int) -> str:
+    """The id of a durable event, for ever."""
+    return f"{room_id}:{seq}"
+
+
+__all__ = ["Room", "Session", "State", "User", "event_id"]
