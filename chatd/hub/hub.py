@@ -1,0 +1,395 @@
+"""The hub: takes commands from connections, lets the rules decide, runs the effects, and flushes once a turn.
+
+It knows whose turn it is and whom to tell. It speaks to the journal and to connections through `interfaces`
+alone, and leaves the rules to `core` and the dialects to `protocols`. Commands of one connection are carried out
+in order: sends go on one behind the other; anything else waits until what is under way has been answered.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatd.core.answers import answer, refusal_of
+from chatd.core.codes import Code, Refusal
+from chatd.core.commands import Command, Send
+from chatd.core.context import UNASKED, Context
+from chatd.core.decide import decide
+from chatd.core.effects import Append, Fetch
+from chatd.core.events import Entry, Event, Fate, LoggedOut, Passing, Proposal
+from chatd.core.limits import Rules
+from chatd.core.questions import Snapshot
+from chatd.core.replies import failure
+from chatd.core.state import State
+from chatd.core.views import Closing
+from chatd.hub.fanout import Fanout
+from chatd.hub.keepalive import Keepalive
+from chatd.hub.link import Link, Misread, Ticket
+from chatd.hub.replay import Replay
+from chatd.hub.running import Running
+
+GOODBYE_SECONDS = 5.0
+
+
+class Hub:
+    """Who is connected here, and what is under way for them. `rules.limits` bound what one peer may ask."""
+
+    log = Logger()
+
+    def __init__(self, *, journal: Any, rules: Rules, reactor: Any, settings: Any = None) -> None:
+        self.journal = journal
+        self.rules = rules
+        self.limits = rules.limits
+        self.reactor = reactor
+        self.settings = settings
+        self.state = State()
+        self.links: dict[str, Link] = {}
+        self.tick = 0
+        self.stopping = False
+        self.fanout = Fanout(
+            limits=rules.limits,
+            reactor=reactor,
+            answer=self.answer_entry,
+            overrun=self.overrun,
+            wake=self.wake,
+            members=self.count_members,
+        )
+        self.replay = Replay(
+            state=self.state,
+            limits=rules.limits,
+            fanout=self.fanout,
+            reactor=reactor,
+            ask=journal.ask,
+            wake=self.wake,
+        )
+        self.running = Running(self)
+        self.keepalive = Keepalive(self)
+        self._proposals: list[Proposal] = []
+        self._touched: list[Any] = []
+        self._ready: dict[Link, None] = {}
+        self._awake = False
+        self._outstanding = 0
+        self._quiet: Deferred[None] | None = None
+
+    # -- beginning and end --------------------------------------------------------------------------------
+
+    def start(self, snapshot: Snapshot) -> None:
+        """Begin with the rooms that the journal keeps."""
+        for room in snapshot.rooms:
+            self.state.load(room)
+        self.keepalive.start()
+
+    @inlineCallbacks
+    def stop(self, reconnect_after: float = 1.0) -> Any:
+        """Take nothing new, finish what is under way, say goodbye to everyone, and wait until they are gone."""
+        self.stopping = True
+        self.keepalive.stop()
+        self.flush()
+        if self._outstanding:
+            self._quiet = Deferred()
+            timer = self.reactor.callLater(GOODBYE_SECONDS, self._quiet.callback, None)
+            yield self._quiet
+            if timer.active():
+                timer.cancel()
+        self.flush()
+        view = Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping", reconnect_after=reconnect_after)
+        for link in list(self.links.values()):
+            link.connection.finish(view)
+        self.flush()
+        waited = 0.0
+        while self.links and waited < GOODBYE_SECONDS:
+            pause: Deferred[None] = Deferred()
+            self.reactor.callLater(0.05, pause.callback, None)
+            yield pause
+            waited += 0.05
+        for link in list(self.links.values()):
+            link.connection.abort()
+
+    # -- connections --------------------------------------------------------------------------------------
+
+    def connected(self, connection: Any, *, greeted: bool) -> Link:
+        """A peer is there."""
+        link = Link(connection, secrets.token_hex(8), greeted, self.tick)
+        self.links[link.id] = link
+        self.log.debug("connected {protocol} session={session}", protocol=connection.protocol, session=link.id)
+        if self.stopping:
+            self.reactor.callLater(
+                0, connection.finish, Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping")
+            )
+        return link
+
+    def disconnected(self, link: Link, reason: str) -> None:
+        """A peer is gone."""
+        self.links.pop(link.id, None)
+        link.waiting.clear()
+        self.log_out(link, reason)
+
+    def log_out(self, link: Link, reason: str) -> None:
+        """End a link's session, once."""
+        if link.gone:
+            return
+        link.gone = True
+        for room_id in list(link.rooms):
+            self.fanout.leave(room_id, link)
+        link.rooms.clear()
+        link.feeds.clear()
+        self._ready.pop(link, None)
+        if link.session is not None or link.blocked:  # the login itself may be under way
+            self.propose((LoggedOut(link.id, reason),), None)
+
+    def touched(self, connection: Any) -> None:
+        """A connection has something to flush at the end of the turn."""
+        self._touched.append(connection)
+        self.wake()
+
+    def regroup(self, link: Link) -> None:
+        """What a link's connection is shown of its rooms is written otherwise from now on."""
+        for room_id, encoder in list(link.rooms.items()):
+            if encoder is not None:
+                self.fanout.leave(room_id, link)
+                self.fanout.enter(room_id, self.state.rooms[room_id].name, link)
+
+    def full(self, link: Link) -> None:
+        """The peer does not keep up: what rooms say comes to it out of the journal for now."""
+        link.full = True
+
+    def writable(self, link: Link) -> None:
+        """The peer has read everything."""
+        link.full = False
+        link.connection.heard = self.tick
+        self.replay.go_on(link)
+
+    def overrun(self, link: Link, room_id: str, pieces: list[Any]) -> None:
+        """A room said something to a link that is full: the numbered part comes from the journal later."""
+        numbers = [piece.entry.seq for piece in pieces if piece.entry is not None]
+        if numbers and not link.gone:
+            self.replay.start(link, room_id, numbers[0], announced=False)
+
+    def count_members(self, room_id: str) -> int:
+        room = self.state.rooms.get(room_id)
+        return 0 if room is None else len(room.members)
+
+    # -- commands -----------------------------------------------------------------------------------------
+
+    def submit(self, link: Link, command: Command) -> None:
+        """A peer asks something; it is carried out in its turn."""
+        if link.gone:
+            return
+        if link.blocked or link.waiting or (link.under_way and type(command) is not Send):
+            link.waiting.append(command)
+        else:
+            self.carry_out(link, command)
+        self.hold_back(link)
+
+    def misread(self, link: Link, command_id: str | None, refusal: Refusal) -> None:
+        """What a peer sent could not be read; it is told in its turn."""
+        self.submit(link, Misread(id=command_id, refusal=refusal))
+
+    def hold_back(self, link: Link) -> None:
+        """Read no more from a peer that has too much under way."""
+        if not link.paused and len(link.waiting) + link.under_way > self.limits.requests_in_flight:
+            link.paused = True
+            link.connection.pause()
+
+    def context(self, link: Link, known: Any = UNASKED) -> Context:
+        return Context(
+            state=self.state,
+            rules=self.rules,
+            session_id=link.id,
+            now=self.now(),
+            ids=new_id,
+            session=link.session,
+            greeted=link.greeted,
+            caps=link.caps,
+            known=known,
+        )
+
+    def now(self) -> int:
+        """Microseconds since 1970."""
+        return int(self.reactor.seconds() * 1_000_000)
+
+    def carry_out(self, link: Link, command: Command, known: Any = UNASKED) -> None:
+        """Let the rules decide about a command, and run what they say."""
+        try:
+            if type(command) is Misread:
+                raise command.refusal
+            if self.stopping:
+                raise Refusal(Code.SHUTTING_DOWN, "the server is stopping", retry_after=1.0)
+            effects = decide(self.context(link, known), command)
+        except Refusal as refusal:
+            if link.under_way:  # replies come in the order of the requests
+                link.waiting.appendleft(Misread(id=command.id, refusal=refusal))
+            else:
+                link.connection.reply(command, failure(command.id, refusal))
+            return
+        except Exception:
+            self.broken(link, command)
+            return
+        for effect in effects:
+            kind = type(effect)
+            if kind is Append:
+                self.append(link, command, effect)  # type: ignore[arg-type]  # narrowed by `kind`
+            elif kind is Fetch:
+                self.fetch(link, command, effect)  # type: ignore[arg-type]
+            else:
+                self.running.run(link, command, effect)
+
+    def append(self, link: Link, command: Command, effect: Append) -> None:
+        """Propose the events of a command; it is answered when the last of them comes back."""
+        ticket = Ticket(link, effect.command or command, effect.known)
+        if not effect.events:
+            link.blocked = True
+            self.settle(ticket, Entry(Passing(), self.now()))
+            return
+        if type(command) is Send:
+            link.under_way += 1
+        else:
+            link.blocked = True
+        self.propose(effect.events, ticket)
+
+    def propose(self, events: Sequence[Event], ticket: Ticket | None) -> None:
+        """Hand events to the journal at the end of the turn."""
+        now = self.now()
+        last = len(events) - 1
+        for n, event in enumerate(events):
+            self._proposals.append(Proposal(event, now, ticket if n == last else None))
+        self._outstanding += len(events)
+        self.wake()
+
+    def fetch(self, link: Link, command: Command, effect: Fetch) -> None:
+        """Ask the journal, and decide again with its answer."""
+        link.blocked = True
+        answered = self.journal.ask(effect.question)
+        answered.addCallbacks(self.fetched, self.not_fetched, callbackArgs=(link, command), errbackArgs=(link, command))
+
+    def fetched(self, known: Any, link: Link, command: Command) -> None:
+        link.blocked = False
+        if not link.gone:
+            self.carry_out(link, command, known)
+            self.go_on(link)
+
+    def not_fetched(self, reason: Failure, link: Link, command: Command) -> None:
+        link.blocked = False
+        self.log.failure("cannot read the journal", reason)
+        if not link.gone:
+            refusal = Refusal(Code.STORE_UNAVAILABLE, "the store cannot be read now; try again", retry_after=1.0)
+            link.connection.reply(command, failure(command.id, refusal))
+            self.go_on(link)
+
+    def broken(self, link: Link, command: Command) -> None:
+        """Our own mistake costs this one command, is logged, and never the house."""
+        self.log.failure("bug in carrying out {command}", command=type(command).__name__)
+        refusal = Refusal(Code.INTERNAL, "something went wrong in the server; it was logged")
+        link.connection.reply(command, failure(command.id, refusal))
+
+    def go_on(self, link: Link) -> None:
+        """At the end of the turn, carry out what waits behind a command that has been answered."""
+        if link.waiting or link.paused:
+            self._ready[link] = None
+            self.wake()
+
+    def carry_on(self, link: Link) -> None:
+        """Carry out what waits, up to the next command that has to be waited for."""
+        while link.waiting and not link.blocked and not link.gone:
+            if link.under_way and type(link.waiting[0]) is not Send:
+                break
+            self.carry_out(link, link.waiting.popleft())
+        if link.paused and len(link.waiting) + link.under_way <= self.limits.requests_in_flight // 2:
+            link.paused = False
+            if not link.gone:
+                link.connection.heard = self.tick
+                link.connection.resume()
+
+    # -- entries ------------------------------------------------------------------------------------------
+
+    def entries_received(self, entries: Sequence[Entry]) -> None:
+        """Take what the journal has put in order."""
+        for entry in entries:
+            self.entry_received(entry)
+        self._outstanding -= len(entries)
+        if self._outstanding == 0 and self._quiet is not None and not self._quiet.called:
+            self._quiet.callback(None)
+        self.wake()
+
+    def entry_received(self, entry: Entry) -> None:
+        """One entry: apply it, run its effects, and answer its owner."""
+        ticket: Ticket | None = entry.ticket
+        if entry.fate is not Fate.COMMITTED:
+            if ticket is not None:
+                self.settle(ticket, entry)
+            return
+        try:
+            answered = self.running.apply(entry, ticket)
+        except Exception:
+            self.log.failure("bug in applying {event}", event=type(entry.event).__name__)
+            answered = False
+        if ticket is not None and not answered:
+            self.settle(ticket, entry)
+
+    def settle(self, ticket: Ticket, entry: Entry, refusal: Refusal | None = None) -> None:
+        """Answer a command whose event has come back, and go on with what waits behind it."""
+        link, command = ticket.link, ticket.command
+        if entry.fate is Fate.REFUSED:
+            refusal = refusal_of(entry.code)
+        if not link.gone:
+            if link.session is None:
+                link.session = self.state.sessions.get(link.id)
+            try:
+                if refusal is None and link.session is None:
+                    refusal = Refusal(Code.NICK_IN_USE, "this name was just taken")
+                if refusal is not None:
+                    raise refusal
+                reply = answer(self.context(link), command, entry, ticket.known)
+                link.connection.reply(command, reply)
+                self.running.answered(link, command)
+            except Refusal as found:
+                link.connection.reply(command, failure(command.id, found))
+            except Exception:
+                self.broken(link, command)
+        if type(command) is Send:
+            link.under_way -= 1
+        else:
+            link.blocked = False
+        self.go_on(link)
+
+    def answer_entry(self, ticket: Ticket, entry: Entry) -> None:
+        self.settle(ticket, entry)
+
+    # -- the end of the turn ------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There is something to flush at the end of this turn."""
+        if not self._awake:
+            self._awake = True
+            self.reactor.callLater(0, self.flush)
+
+    def flush(self) -> None:
+        """Write everything once: rooms to connections, connections to their peers, proposals to the journal."""
+        try:
+            self.fanout.flush()
+            while self._ready:
+                ready, self._ready = self._ready, {}
+                for link in ready:
+                    self.carry_on(link)
+                self.fanout.flush()
+        finally:
+            self._awake = False
+        if self._proposals:
+            proposals, self._proposals = self._proposals, []
+            self.journal.append(proposals)
+        touched, self._touched = self._touched, []
+        for connection in touched:
+            connection.flush()
+
+
+def new_id() -> str:
+    """A random id of 16 hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+__all__ = ["Hub", "new_id"]

@@ -1,0 +1,79 @@
+"""Links: what the hub remembers of each connection, and of each command that is under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from chatd.core.commands import Command
+
+if TYPE_CHECKING:
+    from chatd.core.state import Session
+    from chatd.hub.replay import Feed
+
+
+class Misread(Command, frozen=True, kw_only=True, tag="misread"):
+    """Not a command: something that could not be read as one, to be answered in its turn."""
+
+    refusal: Any  # a Refusal
+
+
+class Ticket:
+    """Whose command an event came from, and what its answer needs. It rides with the proposal."""
+
+    __slots__ = ("command", "known", "link")
+
+    def __init__(self, link: Link, command: Command, known: Any) -> None:
+        self.link = link
+        self.command = command
+        self.known = known
+
+
+class Link:
+    """A connection and its session, seen from the hub.
+
+    `rooms` maps the id of each named room it is in to its encoder there, or to None while a feed replays.
+    `under_way` counts sends that are not answered yet; `blocked` is set while any other command is.
+    """
+
+    __slots__ = (
+        "blocked",
+        "caps",
+        "connection",
+        "feeds",
+        "full",
+        "gone",
+        "greeted",
+        "id",
+        "paused",
+        "pinged",
+        "rooms",
+        "session",
+        "since",
+        "under_way",
+        "waiting",
+    )
+
+    def __init__(self, connection: Any, session_id: str, greeted: bool, since: int) -> None:
+        self.connection = connection
+        self.id = session_id
+        self.greeted = greeted
+        self.since = since  # the hub's tick of its beginning
+        self.caps: frozenset[str] = frozenset()
+        self.session: Session | None = None
+        self.waiting: deque[Command] = deque()
+        self.rooms: dict[str, Any] = {}
+        self.feeds: dict[str, Feed] = {}
+        self.under_way = 0
+        self.blocked = False
+        self.paused = False
+        self.full = False
+        self.gone = False
+        self.pinged = False
+
+    def is_busy(self) -> bool:
+        """Is anything of what it asked not answered yet?"""
+        return self.blocked or self.under_way > 0 or bool(self.waiting)
+
+
+__all__ = ["Link", "Misread", "Ticket"]

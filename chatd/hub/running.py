@@ -1,0 +1,200 @@
+"""Running effects: what the rules want done, done. One method for each kind of effect, and a table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from chatd.core import commands, effects
+from chatd.core.apply import apply
+from chatd.core.commands import Command
+from chatd.core.effects import Effect
+from chatd.core.entrance import nick_refused
+from chatd.core.events import Entry, Numbered
+from chatd.core.replay import plan
+from chatd.core.replies import Done
+from chatd.core.shown import view_of
+from chatd.core.text import clean_line
+from chatd.core.views import Read, Renamed
+from chatd.hub.fanout import Piece
+from chatd.hub.link import Link, Ticket
+
+if TYPE_CHECKING:
+    from chatd.core.state import Room
+    from chatd.hub.hub import Hub
+
+
+class Running:
+    """Does what `decide` and `apply` return. It is a part of the hub, in a file of its own."""
+
+    log = Logger()
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.fanout = hub.fanout
+        self.state = hub.state
+        self.decided: dict[type[Effect], Callable[[Link, Command, Any], None]] = {
+            effects.Answer: self.answer,
+            effects.Greet: self.greet,
+            effects.Subscribe: self.subscribe,
+            effects.Show: self.show,
+            effects.Leave: self.leave,
+        }
+        self.applied: dict[type[Effect], Callable[[Any], None]] = {
+            effects.Entered: self.entered,
+            effects.Gone: self.gone,
+            effects.Renamed: self.renamed,
+            effects.AwayChanged: self.away_changed,
+            effects.CursorMoved: self.cursor_moved,
+        }
+
+    # -- of decide ----------------------------------------------------------------------------------------
+
+    def run(self, link: Link, command: Command, effect: Effect) -> None:
+        """Do something for the one who asked."""
+        self.decided[type(effect)](link, command, effect)
+
+    def answer(self, link: Link, command: Command, effect: effects.Answer) -> None:
+        link.connection.reply(command, effect.reply)
+
+    def greet(self, link: Link, command: Command, effect: effects.Greet) -> None:
+        link.greeted = True
+        link.caps = effect.caps
+
+    def subscribe(self, link: Link, command: Command, effect: effects.Subscribe) -> None:
+        link.caps = link.caps | {"presence"} if effect.wanted else link.caps - {"presence"}
+        self.hub.regroup(link)
+
+    def show(self, link: Link, command: Command, effect: effects.Show) -> None:
+        assert link.session is not None
+        room = self.state.rooms[effect.room_id]
+        if room.parties is None:
+            self.fanout.show(room.id, Piece(effect.view, link.session.user.id))
+
+    def leave(self, link: Link, command: Command, effect: effects.Leave) -> None:
+        link.connection.reply(command, Done(re=command.id))
+        self.hub.log_out(link, clean_line(effect.reason) or "quit")
+        link.waiting.clear()
+        link.connection.close()
+
+    # -- of apply -----------------------------------------------------------------------------------------
+
+    def apply(self, entry: Entry, ticket: Ticket | None) -> bool:
+        """Apply an entry and run its effects; true if its ticket's answer has been seen to."""
+        answered = False
+        for effect in apply(self.state, entry):
+            kind = type(effect)
+            if kind is effects.Deliver:
+                answered = self.deliver(effect, ticket)  # type: ignore[arg-type]  # narrowed by `kind`
+            elif kind is effects.Rejected:
+                if ticket is not None:
+                    rejected: Any = effect
+                    wish = getattr(entry.event, "nick", "")
+                    context = self.hub.context(ticket.link)
+                    self.hub.settle(ticket, entry, nick_refused(context, rejected.code, rejected.message, wish))
+                    answered = True
+            else:
+                self.applied[kind](effect)
+        return answered
+
+    def deliver(self, effect: effects.Deliver, ticket: Ticket | None) -> bool:
+        """Show a numbered entry to its room; its owner's answer comes in its place among the others."""
+        room = self.state.rooms[effect.room_id]
+        entry = effect.entry
+        event = entry.event
+        assert isinstance(event, Numbered)
+        if room.parties is not None:
+            return self.deliver_direct(room, entry, event, ticket)
+        self.fanout.show(room.id, Piece(view_of(entry, room.name), event.author, ticket, entry))
+        return ticket is not None
+
+    def deliver_direct(self, room: Room, entry: Entry, event: Numbered, ticket: Ticket | None) -> bool:
+        """Show a direct message to each session of both, each under the other's name."""
+        if ticket is not None:
+            self.hub.settle(ticket, entry)
+        for party in room.parties or ():
+            user = self.state.users.get(party)
+            for session_id in sorted(user.sessions) if user is not None else ():
+                link = self.hub.links.get(session_id)
+                if link is None or link.gone or room.id in link.feeds:
+                    continue
+                mine = ticket is not None and ticket.link is link
+                if mine and "echo" not in link.caps:
+                    continue
+                if link.full:
+                    self.hub.replay.start(link, room.id, entry.seq, announced=False)
+                    continue
+                name = room.shown_to(party)
+                view = view_of(entry, name, own=event.author == party)
+                link.connection.write(link.connection.encoder(name).encode(view))
+        return ticket is not None
+
+    def entered(self, effect: effects.Entered) -> None:
+        link = self.hub.links.get(effect.session_id)
+        newcomer = link if link is not None and not link.gone else None
+        if effect.first:
+            comings = self.fanout.comings(effect.room_id)
+            if comings is not None:
+                comings.join(effect.nick)
+                if newcomer is not None:
+                    comings.newcomers[newcomer] = effect.nick
+        if newcomer is not None:
+            newcomer.rooms[effect.room_id] = None  # shown live when its command has been answered
+
+    def gone(self, effect: effects.Gone) -> None:
+        link = self.hub.links.get(effect.session_id)
+        if link is not None:
+            self.fanout.leave(effect.room_id, link)
+            link.rooms.pop(effect.room_id, None)
+            link.feeds.pop(effect.room_id, None)
+        if effect.last:
+            comings = self.fanout.comings(effect.room_id)
+            if comings is not None:
+                comings.leave(effect.nick, effect.reason)
+
+    def renamed(self, effect: effects.Renamed) -> None:
+        for room_id in effect.rooms:
+            comings = self.fanout.comings(room_id)
+            if comings is not None:
+                comings.renamed.append(Renamed(old=effect.old, new=effect.new))
+
+    def away_changed(self, effect: effects.AwayChanged) -> None:
+        for room_id in effect.rooms:
+            comings = self.fanout.comings(room_id)
+            if comings is not None:
+                comings.away[effect.nick] = effect.message
+
+    def cursor_moved(self, effect: effects.CursorMoved) -> None:
+        user = self.state.users.get(effect.user_id)
+        room = self.state.rooms.get(effect.room_id)
+        if user is None or room is None or len(user.sessions) < 2:
+            return
+        name = room.shown_to(user.id)
+        for session_id in sorted(user.sessions):
+            link = self.hub.links.get(session_id)
+            if link is not None and not link.gone and not link.full:
+                link.connection.write(link.connection.encoder(name).encode(Read(room=name, seq=effect.seq)))
+
+    # -- after the answer ---------------------------------------------------------------------------------
+
+    def answered(self, link: Link, command: Command) -> None:
+        """What follows the answer to entering rooms: their replay, and then live."""
+        if type(command) is commands.Join:
+            self.begin(link, command.room, command.since, command.replay_limit)
+        elif type(command) is commands.Resume:
+            for room, since in command.rooms.items():
+                self.begin(link, room, since, None)
+
+    def begin(self, link: Link, room_name: str, since: Any, most: int | None) -> None:
+        """Show a room to a link: what it missed, then live."""
+        room = self.hub.context(link).find_room(room_name)
+        name = room.shown_to(link.session.user.id) if link.session is not None else room.name
+        wanted = plan(room, name, since, most)
+        for gap in wanted.gaps:
+            link.connection.write(link.connection.encoder(name).encode(gap))
+        if wanted.announced:
+            self.hub.replay.start(link, room.id, wanted.start, announced=True)
+        elif link.rooms.get(room.id, 0) is None:
+            self.fanout.enter(room.id, room.name, link)

@@ -1,0 +1,213 @@
+"""A connection: what every way in shares, between its bytes and the hub.
+
+It collects what is to be written and sends it once a turn, tells the hub what the peer asks and whether the peer
+keeps up, and closes without waiting for ever. It knows Twisted's transports and the hub's few calls; what the
+bytes mean is its subclasses'.
+
+A subclass is also a Twisted protocol. It calls `opened` from `connectionMade`, `received` for each command, and
+`lost` from `connectionLost`; it defines `encoder`, `reply` and `show`.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chatd.core.codes import Refusal
+from chatd.core.commands import Command
+from chatd.core.replies import Reply
+from chatd.core.views import View
+from chatd.interfaces import IConnection
+
+if TYPE_CHECKING:
+    from chatd.hub import Hub, Link
+
+CLOSE_SECONDS = 5.0
+
+
+@implementer(IPushProducer)
+class Valve:
+    """Told by the transport when the peer does not keep up, and when it has read everything."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def pauseProducing(self) -> None:
+        self.connection.peer_full()
+
+    def resumeProducing(self) -> None:
+        self.connection.peer_ready()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; `connectionLost` says the same."""
+
+
+@implementer(IConnection)
+class Connection:
+    """The part of a way in that the hub sees. Subclasses say what they speak."""
+
+    protocol = ""
+    address = ""
+    can_be_asked = True
+    heard = 0
+    transport: Any
+    hub: Hub
+    link: Link | None = None
+    closing = False  # nothing more is read or written
+    _held = False  # the hub wants no more commands for now
+    _stuck = False  # the peer does not read what it is sent
+
+    def opened(self, hub: Hub, *, greeted: bool) -> None:
+        """The peer is there. `greeted`: this way in has no hello of its own, so none is waited for."""
+        self.hub = hub
+        self._outbox: list[bytes] = []
+        self.address = peer_name(self.transport)
+        self.heard = hub.tick
+        with suppress(AttributeError, OSError):  # a Unix socket has no Nagle, a test's transport no socket
+            self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(Valve(self), True)
+        self.link = hub.connected(self, greeted=greeted)
+
+    def received(self, command: Command) -> None:
+        """The peer asks something."""
+        if self.link is not None:
+            self.hub.submit(self.link, command)
+
+    def misread(self, command_id: str | None, refusal: Refusal) -> None:
+        """What the peer sent could not be read as a command; it is told in its turn."""
+        if self.link is not None:
+            self.hub.misread(self.link, command_id, refusal)
+
+    def lost(self, failure: Failure) -> None:
+        """The peer is gone."""
+        link, self.link = self.link, None
+        self.closing = True
+        self._outbox = []
+        if link is not None:
+            self.hub.disconnected(link, reason_of(failure))
+
+    # -- for the hub --------------------------------------------------------------------------------------
+
+    def encoder(self, room: str) -> Any:
+        raise NotImplementedError
+
+    def reply(self, command: Command, reply: Reply) -> None:
+        raise NotImplementedError
+
+    def show(self, view: View) -> None:
+        raise NotImplementedError
+
+    def write(self, blob: bytes) -> None:
+        if blob and not self.closing:
+            if not self._outbox:
+                self.hub.touched(self)
+            self._outbox.append(blob)
+
+    def flush(self) -> None:
+        outbox = self._outbox
+        if outbox:
+            self._outbox = []
+            self.transport.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
+
+    def pause(self) -> None:
+        self._held = True
+        self._throttle()
+
+    def resume(self) -> None:
+        self._held = False
+        self._throttle()
+
+    def finish(self, view: View) -> None:
+        if not self.closing:
+            self.show(view)
+            self.close()
+
+    def close(self) -> None:
+        """Send what is waiting and close our side; the rest follows when the peer closes, or in a few seconds.
+
+        A full close at once would reset the connection if the peer has sent more than was read, and the peer
+        could lose our last words.
+        """
+        if self.closing:
+            return
+        self.flush()
+        self.closing = True
+        self.transport.unregisterProducer()
+        if self._held or self._stuck:
+            self.transport.resumeProducing()  # or the end of the peer would not be heard
+        half_close = getattr(self.transport, "loseWriteConnection", None)
+        if half_close is None:
+            self.transport.loseConnection()
+        else:
+            half_close()
+        self.hub.reactor.callLater(CLOSE_SECONDS, self.abort)
+
+    def abort(self) -> None:
+        if self.link is not None:
+            self.transport.abortConnection()
+
+    # -- for the transport --------------------------------------------------------------------------------
+
+    def peer_full(self) -> None:
+        """More than the transport's buffer waits for the peer: read no more from it, show it no more live."""
+        if self.link is not None and not self._stuck:
+            self._stuck = True
+            self._throttle()
+            self.hub.full(self.link)
+
+    def peer_ready(self) -> None:
+        """The peer has read everything."""
+        if self.link is not None and self._stuck:
+            self._stuck = False
+            self._throttle()
+            self.hub.writable(self.link)
+
+    def _throttle(self) -> None:
+        if not self.closing:
+            self.throttled(self._held or self._stuck)
+
+    def throttled(self, stop: bool) -> None:
+        """Read no more, or read again. A subclass that keeps unparsed input holds it back here too."""
+        if stop:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
+
+
+def peer_name(transport: Any) -> str:
+    """The peer's address, or `unix`: for logs and limits, never for other users."""
+    return getattr(transport.getPeer(), "host", None) or "unix"
+
+
+def keep_alive(transport: Any, idle_seconds: float, dead_seconds: float) -> None:
+    """Let TCP itself find a peer that is gone without a word within `dead_seconds`. No-op where there is no TCP."""
+    try:
+        transport.setTcpKeepAlive(True)
+        handle = transport.getHandle()
+        interval = max(1, int((dead_seconds - idle_seconds) / 3))
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(idle_seconds)))
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    except (AttributeError, OSError):
+        return
+
+
+REASONS = {
+    "ConnectionDone": "connection closed",
+    "ConnectionLost": "connection lost",
+    "ConnectionAborted": "connection aborted",
+    "TimeoutError": "timed out",
+}
+
+
+def reason_of(failure: Failure) -> str:
+    """Why a connection ended, in words that people may read."""
+    kind = failure.type
+    return REASONS.get("" if kind is None else kind.__name__, "connection lost")

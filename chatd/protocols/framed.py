@@ -1,0 +1,155 @@
+"""The framed way in: frames of a 4-byte big-endian length and one object, JSON or MessagePack.
+
+PROTOCOL.md sections 1 and 2. The objects are `wire`'s; here are the frames, what is shown to whom, and errors
+of framing.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import Int32StringReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chatd.core.codes import Code
+from chatd.core.commands import Command, Quit
+from chatd.core.replies import HistoryPage, Reply
+from chatd.core.views import Error, Presence, Typing, View
+from chatd.hub import Hub
+from chatd.protocols.connection import Connection
+from chatd.protocols.wire import REPLY_WRITERS, VIEW_WRITERS, Format, Unreadable, fit, format_of, read_command
+
+LENGTH = struct.Struct("!I")
+
+
+def framed(payload: bytes) -> bytes:
+    """The payload as one frame; nothing stays nothing."""
+    return LENGTH.pack(len(payload)) + payload if payload else b""
+
+
+class FramedEncoder:
+    """What is shown to framed peers that speak alike: one format, and the same wish for passing views."""
+
+    __slots__ = ("presence", "typing", "write")
+
+    def __init__(self, form: Format, *, presence: bool, typing: bool) -> None:
+        self.write = VIEW_WRITERS[form]
+        self.presence = presence
+        self.typing = typing
+
+    def encode(self, view: View) -> bytes:
+        kind = type(view)
+        if (kind is Presence and not self.presence) or (kind is Typing and not self.typing):
+            return b""
+        return framed(self.write(view))
+
+
+@implementer(IHalfCloseableProtocol)
+class FramedProtocol(Connection, Int32StringReceiver):
+    """A program that speaks frames."""
+
+    protocol = "framed"
+    form: Format | None = None
+
+    def __init__(self, factory: FramedFactory) -> None:
+        self.shared = factory
+        self.MAX_LENGTH = factory.hub.limits.frame_bytes
+
+    # -- in -----------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        self.opened(self.shared.hub, greeted=False)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard = self.hub.tick
+        if not self.closing:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's has no types
+
+    def stringReceived(self, string: bytes) -> None:
+        if self.closing:
+            return
+        try:
+            form = self.form
+            if form is None:
+                form = self.form = format_of(string)
+            command = read_command(string, form, max_depth=self.hub.limits.data_depth)
+        except Unreadable as unreadable:
+            self.misread(unreadable.request_id, unreadable.refusal)
+        else:
+            self.received(command)
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        limit = self.MAX_LENGTH
+        self.finish(
+            Error(
+                code=Code.FRAME_TOO_LARGE,
+                message=f"a frame of {length} bytes is too large, {limit} are allowed (frame_bytes)",
+                details={"limit": "frame_bytes", "value": limit, "length": length},
+            )
+        )
+
+    def readConnectionLost(self) -> None:
+        """The peer has said everything: answer it, then go."""
+        if self.closing:
+            self.transport.loseConnection()
+        else:
+            self.received(Quit(reason="connection closed"))
+
+    def writeConnectionLost(self) -> None:
+        """Our side is closed; the peer's end is awaited."""
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted gives a default
+        self.lost(reason)
+
+    def throttled(self, stop: bool) -> None:
+        if stop:
+            self.pauseProducing()  # type: ignore[no-untyped-call]
+        else:
+            self.resumeProducing()  # type: ignore[no-untyped-call]
+
+    # -- out ----------------------------------------------------------------------------------------------
+
+    def encoder(self, room: str) -> FramedEncoder:
+        caps = self.link.caps if self.link is not None else frozenset()
+        return self.shared.encoder(self.form or Format.JSON, "presence" in caps, "typing" in caps)
+
+    def reply(self, command: Command, reply: Reply) -> None:
+        form = self.form or Format.JSON
+        if type(reply) is HistoryPage:
+            self.write(framed(fit(reply, command, form, self.MAX_LENGTH)))
+        else:
+            self.write(framed(REPLY_WRITERS[form](reply)))
+
+    def show(self, view: View) -> None:
+        self.write(framed(VIEW_WRITERS[self.form or Format.JSON](view)))
+
+
+class FramedFactory(Factory):
+    """Makes framed connections, and holds the encoders that they share."""
+
+    noisy = False
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.encoders: dict[tuple[Format, bool, bool], FramedEncoder] = {}
+
+    def buildProtocol(self, addr: IAddress | None) -> FramedProtocol:
+        return FramedProtocol(self)
+
+    def encoder(self, form: Format, presence: bool, typing: bool) -> FramedEncoder:
+        key = (form, presence, typing)
+        if key not in self.encoders:
+            self.encoders[key] = FramedEncoder(form, presence=presence, typing=typing)
+        return self.encoders[key]
+
+
+def factory(hub: Hub, settings: Any = None) -> FramedFactory:
+    """The factory of the framed way in; it holds the hub, and with it the registry of users."""
+    return FramedFactory(hub)
+
+
+__all__ = ["FramedEncoder", "FramedFactory", "FramedProtocol", "factory", "framed"]

@@ -1,0 +1,160 @@
+"""A whole house in memory, for conversations: real rules, hub, codecs and memory journal; the clock stands still.
+
+`house.come("tom")` is a program that has logged in; it asks with dicts and hears dicts.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.python.failure import Failure
+
+from chatd.core.limits import Limits, Rules
+from chatd.hub import Hub
+from chatd.journal import open_journal
+from chatd.protocols import framed
+
+Json = dict[str, Any]
+
+
+class Transport(StringTransportWithDisconnection):
+    """Bytes in memory. `stall()` is a peer that reads no more; `drain()` one that has read everything."""
+
+    def abortConnection(self) -> None:
+        if self.connected:
+            self.connected = False
+            self.protocol.connectionLost(Failure(ConnectionLost("aborted")))
+
+    def loseConnection(self) -> None:
+        if self.connected:
+            self.connected = False
+            self.protocol.connectionLost(Failure(ConnectionDone("bye")))
+
+    def stall(self) -> None:
+        self.producer.pauseProducing()
+
+    def drain(self) -> None:
+        self.producer.resumeProducing()
+
+
+class Peer:
+    """A framed program; `heard` is everything that came to it, as dicts."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.transport = Transport()
+        self.protocol = house.framed.buildProtocol(None)
+        self.transport.protocol = self.protocol
+        self.heard: list[Json] = []
+        self._unread = b""
+        self._asked = 0
+        self.auth: Json = {}
+        self.protocol.makeConnection(self.transport)
+
+    def say(self, *requests: Json | bytes) -> None:
+        """Send these in one packet."""
+        blobs = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in requests]
+        self.send_bytes(b"".join(struct.pack("!I", len(blob)) + blob for blob in blobs))
+
+    def send_bytes(self, data: bytes) -> None:
+        self.protocol.dataReceived(data)
+        self.house.settle()
+
+    def listen(self) -> list[Json]:
+        """What has come since the last time."""
+        data = self._unread + self.transport.value()
+        self.transport.clear()
+        fresh: list[Json] = []
+        while len(data) >= 4 and len(data) >= 4 + struct.unpack("!I", data[:4])[0]:
+            end = 4 + struct.unpack("!I", data[:4])[0]
+            fresh.append(json.loads(data[4:end]))
+            data = data[end:]
+        self._unread = data
+        self.heard += fresh
+        return fresh
+
+    def ask(self, type: str, /, **fields: Any) -> Json:
+        """Send a request and return its reply; everything else that comes is in `heard`."""
+        self._asked += 1
+        name = f"q{self._asked}"
+        self.say({"type": type, "id": name, **fields})
+        [reply] = [one for one in self.listen() if one.get("re") == name]
+        return reply
+
+    def events(self, *types: str) -> list[Json]:
+        """The events that came since the last time, perhaps only of some types."""
+        return [one for one in self.listen() if "re" not in one and (not types or one["type"] in types)]
+
+    def leave(self, error: type[Exception] = ConnectionDone) -> None:
+        """The connection ends from the peer's side."""
+        self.transport.connected = False
+        self.protocol.connectionLost(Failure(error("gone")))
+        self.house.settle()
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.transport.connected)
+
+
+class House:
+    """Hub, journal and framed way in."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.limits = Limits(**limits)
+        self.settings = SimpleNamespace(durability="memory")
+        self.journal = open_journal("memory:", reactor=self.clock, settings=self.settings, data_dir=Path("/nowhere"))
+        self.restart(first=True)
+
+    def restart(self, first: bool = False) -> None:
+        """A new hub on the same journal, as after a crash: everybody who was there is gone."""
+        if not first:
+            self.journal.close()
+            self.settle()
+        opened: list[Any] = []
+        self.journal.open(lambda entries: self.hub.entries_received(entries)).addCallback(opened.append)
+        while not opened:
+            self.clock.advance(0)
+        rules = Rules(
+            limits=self.limits,
+            server="chatd",
+            server_version="0",
+            network="test",
+            motd="",
+            durability=self.journal.durability,
+            secret=opened[0].secret,
+        )
+        self.hub = Hub(journal=self.journal, rules=rules, reactor=self.clock)
+        self.hub.start(opened[0])
+        self.framed = framed.factory(self.hub)
+
+    def settle(self, seconds: float = 0) -> None:
+        """Let this time pass, everything happen that is due, and then what follows from it."""
+        while seconds > 1:
+            self.clock.advance(1)
+            seconds -= 1
+        self.clock.advance(seconds)
+        for _ in range(200):
+            if not any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+                return
+            self.clock.advance(0)
+        raise AssertionError("the house does not come to rest")
+
+    def come(self, nick: str, /, *rooms: str, caps: tuple[str, ...] = (), **auth: Any) -> Peer:
+        """Somebody who has logged in and is in these rooms."""
+        peer = Peer(self)
+        assert peer.ask("hello", versions=[1], caps=list(caps))["ok"]
+        reply = peer.ask("auth", **({"mechanism": "guest", "nick": nick} | auth))
+        assert reply["ok"], reply
+        peer.auth = reply
+        for room in rooms:
+            assert peer.ask("join", room=room)["ok"]
+        return peer
