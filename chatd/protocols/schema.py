@@ -17,6 +17,11 @@ def document() -> dict[str, Any]:
     chosen = {f"{group}.{_name(kind)}": kind for group, kinds in groups.items() for kind in kinds}
     schemas, parts = msgspec.json.schema_components(tuple(chosen.values()), ref_template="#/$defs/{name}")
     defs: dict[str, Any] = dict(sorted(parts.items()))
+    for kind in replies.ALL:  # always written, though they have a default
+        reply = defs[kind.__name__]
+        reply["required"] = ["re", "ok", *(name for name in reply.get("required", ()) if name not in ("re", "ok"))]
+        reply["properties"]["re"] = {"type": "string"}
+        reply["properties"]["ok"] = {"const": kind is not replies.Failure}
     for group in groups:
         refs = [schema for name, schema in zip(chosen, schemas, strict=True) if name.startswith(group + ".")]
         defs[group] = {"anyOf": refs}

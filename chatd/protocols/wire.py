@@ -53,7 +53,8 @@ def format_of(payload: bytes) -> Format:
         return Format.JSON
     if first and (0x80 <= first[0] <= 0x8F or first[0] in (0xDE, 0xDF)):
         return Format.MSGPACK
-    _readable_or_refuse(payload)
+    if not first or not (0x90 <= first[0] <= 0x9F or first[0] in (0xDC, 0xDD)):  # no MessagePack array
+        _readable_or_refuse(payload)
     raise Unreadable(Refusal(Code.BAD_FRAME, "a frame holds one object, JSON ({…}) or a MessagePack map"))
 
 
