@@ -32,18 +32,7 @@ def send(context: Context, command: Send) -> list[Effect]:
     if command.data is not None or len(command.body) > 4096:
         check_size(context, command.body, command.data)
     user = context.me.user
-    before: tuple[AnyEvent, ...]
-    if command.to is not None:
-        if command.room is not None:
-            raise Refusal(Code.INVALID_PARAMS, "send takes either room or to, not both")
-        before, room_id = direct_room(context, command.to)
-    elif command.room is not None:
-        room = context.my_room(command.room)
-        before, room_id = keep(room), room.id
-        if room.parties is not None:
-            before, room_id = direct_room(context, command.room)
-    else:
-        raise Refusal(Code.INVALID_PARAMS, "to whom? send takes room or to")
+    before, room_id = addressed(context, command)
     message = MessageSent(
         room_id,
         user.id,
@@ -58,6 +47,18 @@ def send(context: Context, command: Send) -> list[Effect]:
         user.bot,
     )
     return [Append((*before, message))]
+
+
+def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], str]:
+    """Where a message goes, and what has to be proposed before it."""
+    if (command.to is None) == (command.room is None):
+        raise Refusal(Code.INVALID_PARAMS, "to whom? send takes either room or to")
+    if command.to is not None:
+        return direct_room(context, command.to)
+    if command.room is not None and command.room.startswith("@"):
+        return direct_room(context, command.room)
+    room = context.my_room(command.room or "")
+    return keep(room), room.id
 
 
 def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str]:

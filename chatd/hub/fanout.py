@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from msgspec import UNSET
+from twisted.logger import Logger
 
 from chatd.core.events import Entry
 from chatd.core.limits import Limits
@@ -60,7 +61,7 @@ class Comings:
             self.left[nick] = reason
 
     def views(self, room: str, count: int, names: bool, skip: int = 0) -> list[Presence]:
-        """What is told of them, in views of a bounded size; `skip`: of those who joined, the first so many are known."""
+        """What is told of them, in views of a bounded size, but for the first `skip` of those who joined."""
         if not names:
             return [Presence(room=room, count=count)]
         joined = list(self.joined)[skip:]
@@ -114,6 +115,8 @@ class Fanout:
     `answer` is called for each piece with a ticket, where the reply belongs; `overrun` for a link whose
     peer does not keep up, instead of writing to it; `wake` when there is something to flush.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -205,9 +208,13 @@ class Fanout:
         while self.dirty:
             room_id = next(iter(self.dirty))
             audience = self.dirty[room_id]
-            if audience.comings is not None and audience.timer is None:
-                self.tell_comings(room_id)
-            self.flush_room(room_id)
+            try:
+                if audience.comings is not None and audience.timer is None:
+                    self.tell_comings(room_id)
+                self.flush_room(room_id)
+            except Exception:  # one room's trouble is not the others'
+                self.dirty.pop(room_id, None)
+                self.log.failure("bug in showing a room")
 
     def tell_comings(self, room_id: str) -> None:
         """Show who came and went since the last time, merged."""

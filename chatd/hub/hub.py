@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -28,12 +28,11 @@ from chatd.core.replies import failure
 from chatd.core.state import State
 from chatd.core.views import Closing
 from chatd.hub.fanout import Fanout
+from chatd.hub.farewell import say_goodbye
 from chatd.hub.keepalive import Keepalive
 from chatd.hub.link import Link, Misread, Ticket
 from chatd.hub.replay import Replay
 from chatd.hub.running import Running
-
-GOODBYE_SECONDS = 5.0
 
 
 class Hub:
@@ -51,6 +50,7 @@ class Hub:
         self.links: dict[str, Link] = {}
         self.tick = 0
         self.stopping = False
+        self.stopped = False
         self.fanout = Fanout(
             limits=rules.limits,
             reactor=reactor,
@@ -73,8 +73,7 @@ class Hub:
         self._touched: list[Any] = []
         self._ready: dict[Link, None] = {}
         self._awake = False
-        self._outstanding = 0
-        self._quiet: Deferred[None] | None = None
+        self.outstanding = 0  # events that the journal has not given back yet
 
     # -- beginning and end --------------------------------------------------------------------------------
 
@@ -84,31 +83,9 @@ class Hub:
             self.state.load(room)
         self.keepalive.start()
 
-    @inlineCallbacks
-    def stop(self, reconnect_after: float = 1.0) -> Any:
+    def stop(self, reconnect_after: float = 1.0) -> Deferred[None]:
         """Take nothing new, finish what is under way, say goodbye to everyone, and wait until they are gone."""
-        self.stopping = True
-        self.keepalive.stop()
-        self.flush()
-        if self._outstanding:
-            self._quiet = Deferred()
-            timer = self.reactor.callLater(GOODBYE_SECONDS, self._quiet.callback, None)
-            yield self._quiet
-            if timer.active():
-                timer.cancel()
-        self.flush()
-        view = Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping", reconnect_after=reconnect_after)
-        for link in list(self.links.values()):
-            link.connection.finish(view)
-        self.flush()
-        waited = 0.0
-        while self.links and waited < GOODBYE_SECONDS:
-            pause: Deferred[None] = Deferred()
-            self.reactor.callLater(0.05, pause.callback, None)
-            yield pause
-            waited += 0.05
-        for link in list(self.links.values()):
-            link.connection.abort()
+        return ensureDeferred(say_goodbye(self, reconnect_after))
 
     # -- connections --------------------------------------------------------------------------------------
 
@@ -116,7 +93,12 @@ class Hub:
         """A peer is there."""
         link = Link(connection, secrets.token_hex(8), greeted, self.tick)
         self.links[link.id] = link
-        self.log.debug("connected {protocol} session={session}", protocol=connection.protocol, session=link.id)
+        self.log.info(
+            "connected session={session} protocol={protocol} address={address}",
+            session=link.id,
+            protocol=connection.protocol,
+            address=connection.address,
+        )
         if self.stopping:
             self.reactor.callLater(
                 0, connection.finish, Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping")
@@ -127,6 +109,7 @@ class Hub:
         """A peer is gone."""
         self.links.pop(link.id, None)
         link.waiting.clear()
+        self.log.info("disconnected session={session} reason={reason}", session=link.id, reason=reason)
         self.log_out(link, reason)
 
     def log_out(self, link: Link, reason: str) -> None:
@@ -254,11 +237,13 @@ class Hub:
 
     def propose(self, events: Sequence[Event], ticket: Ticket | None) -> None:
         """Hand events to the journal at the end of the turn."""
+        if self.stopped:  # nobody is left to be told, and the journal is closed
+            return
         now = self.now()
         last = len(events) - 1
         for n, event in enumerate(events):
             self._proposals.append(Proposal(event, now, ticket if n == last else None))
-        self._outstanding += len(events)
+        self.outstanding += len(events)
         self.wake()
 
     def fetch(self, link: Link, command: Command, effect: Fetch) -> None:
@@ -311,9 +296,7 @@ class Hub:
         """Take what the journal has put in order."""
         for entry in entries:
             self.entry_received(entry)
-        self._outstanding -= len(entries)
-        if self._outstanding == 0 and self._quiet is not None and not self._quiet.called:
-            self._quiet.callback(None)
+        self.outstanding -= len(entries)
         self.wake()
 
     def entry_received(self, entry: Entry) -> None:
@@ -338,7 +321,7 @@ class Hub:
             refusal = refusal_of(entry.code)
         if not link.gone:
             if link.session is None:
-                link.session = self.state.sessions.get(link.id)
+                self.begin_session(link)
             try:
                 if refusal is None and link.session is None:
                     refusal = Refusal(Code.NICK_IN_USE, "this name was just taken")
@@ -356,6 +339,12 @@ class Hub:
         else:
             link.blocked = False
         self.go_on(link)
+
+    def begin_session(self, link: Link) -> None:
+        """If the login of a link has come through, it has its session from now on."""
+        link.session = session = self.state.sessions.get(link.id)
+        if session is not None:
+            self.log.info("logged in session={session} nick={nick}", session=link.id, nick=session.user.nick)
 
     def answer_entry(self, ticket: Ticket, entry: Entry) -> None:
         self.settle(ticket, entry)

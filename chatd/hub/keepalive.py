@@ -41,6 +41,8 @@ class Keepalive:
         hub, limits = self.hub, self.hub.limits
         hub.tick += 1
         for link in list(hub.links.values()):
+            if link.gone:
+                continue
             if link.session is None and not link.blocked:
                 if (hub.tick - link.since) * self.tick_seconds > limits.login_seconds:
                     self.turn_away(link)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
 from twisted.logger import Logger
 
 from chatd.core import commands, effects
@@ -47,7 +48,6 @@ class Running:
             effects.Gone: self.gone,
             effects.Renamed: self.renamed,
             effects.AwayChanged: self.away_changed,
-            effects.CursorMoved: self.cursor_moved,
         }
 
     # -- of decide ----------------------------------------------------------------------------------------
@@ -69,9 +69,16 @@ class Running:
 
     def show(self, link: Link, command: Command, effect: effects.Show) -> None:
         assert link.session is not None
+        me = link.session.user.id
         room = self.state.rooms[effect.room_id]
         if room.parties is None:
-            self.fanout.show(room.id, Piece(effect.view, link.session.user.id))
+            self.fanout.show(room.id, Piece(effect.view, me))
+            return
+        for party in room.parties:
+            for other in self.links_of(party) if party != me else ():
+                if effect.cap in other.caps and not other.full:
+                    name = room.shown_to(party)
+                    other.connection.show(structs.replace(effect.view, room=name))
 
     def leave(self, link: Link, command: Command, effect: effects.Leave) -> None:
         link.connection.reply(command, Done(re=command.id))
@@ -95,6 +102,8 @@ class Running:
                     context = self.hub.context(ticket.link)
                     self.hub.settle(ticket, entry, nick_refused(context, rejected.code, rejected.message, wish))
                     answered = True
+            elif kind is effects.CursorMoved:
+                self.cursor_moved(effect, ticket)  # type: ignore[arg-type]
             else:
                 self.applied[kind](effect)
         return answered
@@ -115,13 +124,9 @@ class Running:
         if ticket is not None:
             self.hub.settle(ticket, entry)
         for party in room.parties or ():
-            user = self.state.users.get(party)
-            for session_id in sorted(user.sessions) if user is not None else ():
-                link = self.hub.links.get(session_id)
-                if link is None or link.gone or room.id in link.feeds:
-                    continue
+            for link in self.links_of(party):
                 mine = ticket is not None and ticket.link is link
-                if mine and "echo" not in link.caps:
+                if room.id in link.feeds or (mine and "echo" not in link.caps):
                     continue
                 if link.full:
                     self.hub.replay.start(link, room.id, entry.seq, announced=False)
@@ -155,6 +160,7 @@ class Running:
                 comings.leave(effect.nick, effect.reason)
 
     def renamed(self, effect: effects.Renamed) -> None:
+        self.log.info("renamed from={old} to={new}", old=effect.old, new=effect.new)
         for room_id in effect.rooms:
             comings = self.fanout.comings(room_id)
             if comings is not None:
@@ -166,16 +172,22 @@ class Running:
             if comings is not None:
                 comings.away[effect.nick] = effect.message
 
-    def cursor_moved(self, effect: effects.CursorMoved) -> None:
+    def cursor_moved(self, effect: effects.CursorMoved, ticket: Ticket | None) -> None:
+        """Tell the user's other sessions."""
         user = self.state.users.get(effect.user_id)
         room = self.state.rooms.get(effect.room_id)
         if user is None or room is None or len(user.sessions) < 2:
             return
         name = room.shown_to(user.id)
-        for session_id in sorted(user.sessions):
-            link = self.hub.links.get(session_id)
-            if link is not None and not link.gone and not link.full:
+        for link in self.links_of(user.id):
+            if not link.full and (ticket is None or ticket.link is not link):
                 link.connection.write(link.connection.encoder(name).encode(Read(room=name, seq=effect.seq)))
+
+    def links_of(self, user_id: str) -> list[Link]:
+        """The links of a user's sessions that are here and have not said goodbye."""
+        user = self.state.users.get(user_id)
+        found = [self.hub.links.get(session) for session in sorted(user.sessions)] if user is not None else []
+        return [link for link in found if link is not None and not link.gone]
 
     # -- after the answer ---------------------------------------------------------------------------------
 

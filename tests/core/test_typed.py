@@ -19,8 +19,10 @@ values = st.recursive(
     | st.text()
     | st.binary()
     | st.datetimes(timezones=st.just(UTC)),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text().filter(lambda key: not key.startswith("$")), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text().filter(lambda key: not key.startswith("$")), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
