@@ -102,14 +102,15 @@ class Wire:
 
 
 class Crowd:
-    """Many framed members of one room on one thread. `seqs[n]` is the last number that member n was shown.
+    """Many framed members of one room on one thread. `heard[n]` is how many messages member n was shown.
 
     A hole, a repetition or a wrong order is an error at once.
     """
 
     def __init__(self, address: tuple[str, int], room: str, count: int, prefix: str = "m") -> None:
         self.selector = selectors.DefaultSelector()
-        self.seqs = [0] * count
+        self.heard = [0] * count
+        self._seqs = [0] * count
         self.total = 0
         self.joined = 0
         self._buffers = [b""] * count
@@ -142,7 +143,7 @@ class Crowd:
         """Take in what comes until `done()`, at most so long."""
         deadline = time.monotonic() + seconds
         while not done():
-            assert time.monotonic() < deadline, f"not done after {seconds} s: {self.joined} in, {min(self.seqs)} heard"
+            assert time.monotonic() < deadline, f"not done after {seconds} s: {self.joined} in, {min(self.heard)} heard"
             self.run(0.05)
 
     def _receive(self, n: int, chunk: bytes) -> None:
@@ -156,8 +157,9 @@ class Crowd:
             found = SEQ.match(data[start + 4 : end])
             if found:
                 seq = int(found[1])
-                assert seq == self.seqs[n] + 1 or not self.seqs[n], f"member {n}: {seq} after {self.seqs[n]}"
-                self.seqs[n] = seq
+                assert seq == self._seqs[n] + 1 or not self._seqs[n], f"member {n}: {seq} after {self._seqs[n]}"
+                self._seqs[n] = seq
+                self.heard[n] += 1
                 self.total += 1
             elif data.startswith(b'{"re":"j","ok":true', start + 4):
                 self.joined += 1

@@ -24,6 +24,11 @@ from chatd.protocols import framed
 Json = dict[str, Any]
 
 
+def bodies(events: list[Json]) -> list[tuple[int, str]]:
+    """Number and text of the messages among these."""
+    return [(one["seq"], one["body"]) for one in events if one.get("type") == "message"]
+
+
 class Transport(StringTransportWithDisconnection):
     """Bytes in memory. `stall()` is a peer that reads no more; `drain()` one that has read everything."""
 

@@ -41,7 +41,7 @@ def talk(server: Any, members: int, per_second: int, seconds: float) -> None:
             for n in range(count):
                 speaker.send({"type": "send", "room": "#lobby", "body": f"message {n} " + "x" * 80})
                 crowd.run(max(0.0, start + (n + 1) / per_second - time.monotonic()))
-            crowd.run_until(lambda: min(crowd.seqs) == count, 60)
+            crowd.run_until(lambda: min(crowd.heard) == count, 60)
         assert crowd.total == members * count
     finally:
         crowd.close()

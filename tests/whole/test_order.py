@@ -119,7 +119,13 @@ def test_what_was_acknowledged_survives_kill_9(server: Any) -> None:
             auth = {} if token is None else {"mechanism": "token", "token": token}
             token = tom.enter("tom", "#lobby", **auth)["token"]
             requests = [
-                {"type": "send", "id": f"{round_}-{n}", "room": "#lobby", "body": f"{round_}-{n}", "msg_id": f"{n}.{round_}"}
+                {
+                    "type": "send",
+                    "id": f"{round_}-{n}",
+                    "room": "#lobby",
+                    "body": f"{round_}-{n}",
+                    "msg_id": f"{n}.{round_}",
+                }
                 for n in range(2000)
             ]
             tom.send(*requests)

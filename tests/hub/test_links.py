@@ -1,0 +1,148 @@
+"""Connections: coming back, falling behind, falling silent, and going."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+from support.house import House, Peer, bodies
+
+
+def test_a_guest_comes_back_by_its_token_and_is_still_the_author() -> None:
+    house = House()
+    tom = house.come("tom", "#lobby")
+    assert tom.ask("send", room="#lobby", body="mine", msg_id="m")["seq"] == 1
+    assert tom.ask("mark_read", room="#lobby", seq=1)["seq"] == 1
+    token = tom.auth["token"]
+    house.restart()
+    tom = house.come("tom", mechanism="token", token=token, nick=None)
+    assert tom.auth["nick"] == "tom"
+    assert tom.auth["rooms"] == [{"room": "#lobby", "last_seq": 1, "read_seq": 1}]
+    assert tom.ask("join", room="#lobby", since="last")["ok"]
+    again = tom.ask("send", room="#lobby", body="mine", msg_id="m")
+    assert (again["seq"], again["duplicate"]) == (1, True)
+    assert tom.ask("relate", room="#lobby", target=1, rel="edit", body="still mine")["seq"] == 2
+
+
+def test_a_foreign_or_changed_token_is_expired() -> None:
+    house = House()
+    token = house.come("tom").auth["token"]
+    for bad in (token[:-2] + "AA", "x", "c1.!!.??", "é" * 20):
+        peer = Peer(house)
+        peer.ask("hello", versions=[1])
+        assert peer.ask("auth", mechanism="token", token=bad)["error"]["code"] == "SESSION_EXPIRED"
+        assert peer.ask("auth", mechanism="guest", nick=None)["ok"]
+
+
+def test_first_hello_then_auth_then_the_rest() -> None:
+    """A29: anything else first is NOT_REGISTERED, and the connection lives on."""
+    house = House()
+    peer = Peer(house)
+    assert peer.ask("auth", mechanism="guest", nick="tom")["error"]["code"] == "NOT_REGISTERED"
+    assert peer.ask("hello", versions=[7])["error"]["code"] == "UNSUPPORTED_VERSION"
+    hello = peer.ask("hello", versions=[7, 1], caps=["echo", "flying"])
+    assert (hello["version"], hello["caps"]) == (1, ["echo"])
+    assert hello["limits"]["frame"] == hello["limits"]["frame_bytes"] == 65536
+    assert peer.ask("send", room="#lobby", body="x")["error"]["code"] == "NOT_REGISTERED"
+    assert peer.ask("auth", mechanism="guest", nick="tom")["ok"]
+    assert peer.ask("auth", mechanism="guest", nick="tom")["error"]["code"] == "INVALID_PARAMS"
+
+
+def test_resume_brings_back_all_rooms_in_one_request() -> None:
+    house = House()
+    tom = house.come("tom", "#a", "#b")
+    jerry = house.come("jerry", "#a", "#b")
+    token = jerry.auth["token"]
+    for n in range(3):
+        tom.ask("send", room="#a", body=f"a{n}")
+        tom.ask("send", room="#b", body=f"b{n}")
+    jerry.leave()
+    tom.ask("send", room="#a", body="missed")
+    jerry = Peer(house)
+    jerry.ask("hello", versions=[1])
+    reply = jerry.ask("resume", token=token, rooms={"#a": 3, "#b": 1})
+    assert reply["rooms"] == {"#a": {"last_seq": 4, "limited": False}, "#b": {"last_seq": 3, "limited": False}}
+    assert reply["expired"] is False
+    shown = [(one["room"], one["seq"]) for one in jerry.heard if one.get("type") == "message"]
+    assert sorted(shown) == [("#a", 4), ("#b", 2), ("#b", 3)]
+    tom.ask("send", room="#a", body="live")
+    assert bodies(jerry.events()) == [(5, "live")]
+    assert jerry.ask("resume", rooms={"#a": 4})["ok"]
+    assert [one["seq"] for one in jerry.heard if one.get("type") == "message"][-1] == 5
+
+
+def test_a_reader_who_falls_behind_gets_everything_in_order_out_of_the_journal() -> None:
+    house = House()
+    tom, slow = house.come("tom", "#lobby"), house.come("slow", "#lobby")
+    slow.transport.stall()
+    for n in range(1, 301):
+        tom.ask("send", room="#lobby", body=str(n))
+    assert bodies(slow.events()) == []
+    slow.transport.drain()
+    house.settle()
+    tom.ask("send", room="#lobby", body="301")
+    assert [seq for seq, _ in bodies(slow.events())] == list(range(1, 302))
+
+
+def test_a_silent_program_is_asked_and_then_given_up() -> None:
+    """A44: a pulled cable is found within 90 seconds."""
+    house = House()
+    tom = house.come("tom", "#lobby", caps=("presence",))
+    jerry = house.come("jerry", "#lobby")
+    for _ in range(10):
+        house.settle(5)
+        tom.ask("ping")
+    assert [one["type"] for one in jerry.events()] == ["ping"]
+    for _ in range(10):
+        house.settle(5)
+        tom.ask("ping")
+    assert not jerry.is_open
+    assert [one["left"] for one in tom.heard if "left" in one] == [[{"nick": "jerry", "reason": "timed out"}]]
+
+
+def test_who_never_logs_in_is_turned_away() -> None:
+    """A29: after 30 seconds."""
+    house = House()
+    peer = Peer(house)
+    house.settle(29)
+    assert peer.is_open
+    for _ in range(3):
+        house.settle(3)
+    assert peer.listen()[-1]["details"] == {"limit": "login_seconds", "value": 30.0}
+    assert not peer.is_open
+
+
+@pytest.mark.parametrize("way", ["quit", "lost"])
+def test_the_registry_forgets_who_has_gone(way: str) -> None:
+    """A34: nothing is left of those who left, and their names are free."""
+    house = House()
+    for _ in range(3):
+        tom = house.come("tom", "#lobby", "#other")
+        if way == "quit":
+            tom.ask("quit")
+        else:
+            tom.leave()
+    assert not house.hub.state.users
+    assert not house.hub.links
+    assert not house.hub.fanout.audiences
+    assert list(house.hub.state.check()) == []
+    assert not house.hub.state.rooms  # nothing was said in them
+
+
+def test_stop_says_goodbye_and_answers_what_was_asked() -> None:
+    """A52: everybody is told `closing`."""
+    house = House()
+    tom = house.come("tom", "#lobby")
+    blob = json.dumps({"type": "send", "id": "last", "room": "#lobby", "body": "x"}).encode()
+    tom.protocol.dataReceived(struct.pack("!I", len(blob)) + blob)
+    done: list[object] = []
+    house.hub.stop().addCallback(done.append)
+    for _ in range(10):
+        house.settle(0.1)
+    assert done
+    heard = tom.listen()
+    assert heard[0]["re"] == "last"
+    assert heard[0]["ok"]
+    assert (heard[-1]["type"], heard[-1]["code"]) == ("closing", "SHUTTING_DOWN")
+    assert not tom.is_open
