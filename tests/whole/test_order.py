@@ -26,11 +26,13 @@ def say_all(n: int, server: Any, acked: dict[str, int], failed: list[BaseExcepti
             program.enter(f"program{n}", "#lobby")
             for m in range(MESSAGES):
                 program.send({"type": "send", "id": f"{n}:{m}", "room": "#lobby", "body": f"{n}:{m}", "msg_id": f"{m}"})
-            while sum(key.startswith(f"{n}:") for key in acked) < MESSAGES:
+            mine: dict[str, int] = {}
+            while len(mine) < MESSAGES:
                 found = program.read()
-                if "re" in found and ":" in str(found["re"]):
+                if ":" in found.get("re", ""):
                     assert found["ok"], found
-                    acked[found["re"]] = found["seq"]
+                    mine[found["re"]] = found["seq"]
+            acked |= mine
     except EOFError:
         return
     except BaseException as error:
