@@ -88,7 +88,9 @@ def joined(context: Context, command: commands.Join, entry: Entry, known: Any) -
 def resumed(context: Context, command: commands.Resume, entry: Entry, known: bool) -> Reply:
     rooms = {}
     for name, since in command.rooms.items():
-        room = context.find_room(name)
+        room = context.room_or_none(name)
+        if room is None:  # a direct room whose other side cannot be found any more
+            continue
         rooms[name] = replies.ResumedRoom(last_seq=room.last_seq, limited=plan(room, name, since).limited)
     return replies.Resumed(re=command.id, rooms=rooms, expired=known)
 

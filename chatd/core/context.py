@@ -37,12 +37,15 @@ class Context(Struct, kw_only=True):
         assert self.session is not None
         return self.session
 
-    def find_room(self, name: str) -> Room:
-        """The room called so, a direct room by the other's name; refuses if there is none."""
+    def room_or_none(self, name: str) -> Room | None:
+        """The room called so, a direct room by the other's name."""
         if name.startswith("@"):
-            room = self.state.direct_with(self.me.user.id, name[1:])
-        else:
-            room = self.state.room_called(name)
+            return self.state.direct_with(self.me.user.id, name[1:])
+        return self.state.room_called(name)
+
+    def find_room(self, name: str) -> Room:
+        """The room called so; refuses if there is none."""
+        room = self.room_or_none(name)
         if room is None:
             raise Refusal(Code.NO_SUCH_ROOM, f"there is no room {name!r}", details={"room": name})
         return room

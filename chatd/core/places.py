@@ -48,10 +48,11 @@ def resume(context: Context, command: Resume) -> list[Effect]:
         except Refusal:
             expired = True
     for name, since in command.rooms.items():
-        room = None if context.session is None and name.startswith("@") else find(context, name)
+        if name.startswith("@"):  # one is in one's direct rooms by being here
+            continue
+        room = context.state.room_called(name)
         check_since(room, name, since)
-        already = room is not None and context.session is not None and room.id in context.session.rooms
-        if not already and not name.startswith("@"):
+        if room is None or context.session is None or room.id not in context.session.rooms:
             events.append(enter(context, name, len(events) + 1))
     if not command.rooms and not events:
         return [Answer(Resumed(re=command.id, rooms={}, expired=expired))]

@@ -197,7 +197,8 @@ class Running:
             self.begin(link, command.room, command.since, command.replay_limit)
         elif type(command) is commands.Resume:
             for room, since in command.rooms.items():
-                self.begin(link, room, since, None)
+                if self.hub.context(link).room_or_none(room) is not None:
+                    self.begin(link, room, since, None)
 
     def begin(self, link: Link, room_name: str, since: Any, most: int | None) -> None:
         """Show a room to a link: what it missed, then live."""
