@@ -1,6 +1,6 @@
 """The words that the floors share: what a hub expects of a journal, a connection and an encoder.
 
-Nothing here does any work. Both kinds of journal pass the same contract tests (tests/journal/contract.py).
+Nothing here does any work. Both kinds of journal pass the same contract tests (tests/journal/test_contract.py, test_order.py, test_pages.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class IJournal(Interface):
     event whose author has used the `msg_id` before comes back REPEATED with the earlier seq and time if room and
     content are the same, else REFUSED with MSG_ID_REUSED. An edit or redaction, reaction … (`Related`) whose
     target does not exist or is redacted comes back REFUSED with NO_SUCH_MESSAGE. What could not be stored comes
-    back REFUSED with STORE_UNAVAILABLE, and takes no number.
+    back REFUSED with STORE_UNAVAILABLE, and takes no number; if even that cannot be known, with OUTCOME_UNKNOWN.
     """
 
     durability: str = Attribute("`memory`, `normal`, `fsync`, `replicated:N` or `replicated:N+fsync`.")

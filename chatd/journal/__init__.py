@@ -1,0 +1,40 @@
+"""Journals: what puts events in one order and keeps them. `open_journal` finds the kind that an operator named.
+
+The contract is `chatd.interfaces.IJournal`. What the kinds share is in `order` (numbers, repeats, redactions),
+`stored` (the form on disk) and `pages` (which entries a page holds); a kind is loaded when it is asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from chatd.errors import Exit, OperatorError
+from chatd.interfaces import IJournal
+
+KINDS = "sqlite: (a file in the data folder), sqlite:/a/file.db and memory:"
+
+
+class NotOpen(RuntimeError):
+    """The journal was used before `open` or after `close`."""
+
+    def __init__(self) -> None:
+        super().__init__("the journal is not open")
+
+
+def open_journal(url: str, *, reactor: Any, settings: Any, data_dir: str | Path) -> IJournal:
+    """The journal that `url` names; its `open` is still to be called.
+
+    `settings.durability` is `fsync`, `normal` or `memory`. Raises `OperatorError` if no kind has such a URL.
+    """
+    kind, colon, place = url.partition(":")
+    if url == "memory:":
+        from chatd.journal.memory import MemoryJournal
+
+        return MemoryJournal(reactor=reactor)
+    if colon and kind == "sqlite" and (not place or Path(place).is_absolute()):
+        from chatd.journal.sqlite import SqliteJournal
+
+        path = Path(place) if place else Path(data_dir) / "chatd.db"
+        return SqliteJournal(path, reactor=reactor, durability=settings.durability)
+    raise OperatorError(f"journal {url!r}", "there is no such kind of journal", f"use {KINDS}", Exit.SETTINGS)

@@ -1,0 +1,204 @@
+"""A batch: what one transaction is going to write, collected first, so that SQLite is called seldom.
+
+To `settle` it is the shelf: it looks up in the file and in what the batch itself has put down so far. It knows
+the tables; when a batch begins, is committed or fails is the store's business.
+
+Every call into SQLite gives up the interpreter's lock, and getting it back from a busy reactor can take a while:
+hence one question for all `msg_id`s of a batch, and many rows in one statement. (Measured with bench/journal.py:
+half the cost of a row at a time.)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from chatd.core.events import Numbered, Proposal, Related, RoomMade
+from chatd.journal.order import Counter, Earlier
+from chatd.journal.schema import SEQ_MASK, event_id
+from chatd.journal.stored import IDENTIFIED, Identified, decode, encode, msg_key
+
+# Few sizes, so that their statements stay prepared; what is missing is filled up with NULL and left out.
+SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+# OR ROLLBACK: a row that is refused ends the transaction, which is what we would do ourselves. Otherwise SQLite
+# prepares to take back the statement alone, and that costs as much again as the rows.
+_ROW = "(?, ?, ?, ?, ?)"
+INSERT = {
+    size: f"INSERT OR ROLLBACK INTO events SELECT * FROM (VALUES {', '.join([_ROW] * size)}) WHERE column1 IS NOT NULL"
+    for size in SIZES
+}
+FIND = {
+    size: f"SELECT msg_key, id, time, event FROM events WHERE msg_key IN ({', '.join('?' * size)})" for size in SIZES
+}
+
+Found = tuple[int, int, bytes]
+
+
+class Batch:
+    """The shelf of one batch of proposals; `write` puts it into the transaction that is open."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        committed: Mapping[str, Counter],
+        rooms: int,
+        proposals: Sequence[Proposal],
+    ) -> None:
+        self.counters: dict[str, Counter] = {}
+        """Of the rooms that the batch touches, as they will be."""
+        self.rooms = rooms
+        """The highest `no` of a room, as it will be."""
+        self._connection = connection
+        self._committed = committed
+        self._keys = _msg_keys(proposals)
+        self._found = _find(connection, set(self._keys.values()))
+        self._said: dict[tuple[str, str], int] = {}
+        self._events: dict[int, list[Any]] = {}
+        self._related: dict[int, list[int]] = {}
+        self._replaced: dict[int, bytes] = {}
+        self._made: list[tuple[Any, ...]] = []
+        self._topics: dict[int, str] = {}
+        self._cursors: dict[tuple[str, int], int] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing to write."""
+        return not (self._events or self._replaced or self._made or self._topics or self._cursors)
+
+    # -- the shelf ----------------------------------------------------------------------------------------
+
+    def counter(self, room_id: str) -> Counter | None:
+        counter = self.counters.get(room_id)
+        if counter is None:
+            committed = self._committed.get(room_id)
+            if committed is None:
+                return None
+            # A copy: what is committed stays as it is until this is.
+            counter = self.counters[room_id] = Counter(committed.no, committed.last_seq)
+        return counter
+
+    def earlier(self, event: Identified) -> Earlier | None:
+        who = (event.author, event.msg_id or "")
+        said = self._said.get(who)
+        if said is not None:
+            _, time, _, _, blob = self._events[said]
+            return Earlier(decode(blob), time, said & SEQ_MASK)
+        for found, time, blob in self._found.get(self._keys[who], ()):
+            stored: Any = decode(self._replaced.get(found, blob))
+            if (stored.author, stored.msg_id) == who:
+                return Earlier(stored, time, found & SEQ_MASK)
+        return None
+
+    def at(self, counter: Counter, seq: int) -> Numbered | None:
+        blob = self._blob(event_id(counter.no, seq))
+        return None if blob is None else decode(blob)
+
+    def _blob(self, wanted: int) -> bytes | None:
+        if (row := self._events.get(wanted)) is not None:
+            blob: bytes = row[4]
+            return blob
+        if (replaced := self._replaced.get(wanted)) is not None:
+            return replaced
+        stored = self._connection.execute("SELECT event FROM events WHERE id = ?", (wanted,)).fetchone()
+        return None if stored is None else stored[0]
+
+    def edits(self, counter: Counter, seq: int) -> Iterable[tuple[int, Related]]:
+        target = event_id(counter.no, seq)
+        stored = self._connection.execute("SELECT id FROM events WHERE target = ?", (target,)).fetchall()
+        for related in [number for (number,) in stored] + self._related.get(target, []):
+            event = decode(self._blob(related) or b"")
+            if isinstance(event, Related) and event.rel == "edit" and not event.redacted:
+                yield related & SEQ_MASK, event
+
+    def make_room(self, made: RoomMade, time: int) -> None:
+        self.rooms += 1
+        self.counters[made.room_id] = Counter(self.rooms, 0)
+        self._made.append((self.rooms, made.room_id, made.name, encode(made.parties), time))
+
+    def put(self, counter: Counter, event: Numbered, time: int, blob: bytes) -> None:
+        number = event_id(counter.no, counter.last_seq)
+        target = key = None
+        if type(event) in IDENTIFIED:
+            msg_id: str | None = event.msg_id  # type: ignore[attr-defined]  # these two kinds have one
+            if msg_id is not None:
+                who = (event.author, msg_id)
+                key = self._keys[who]
+                self._said[who] = number
+            if isinstance(event, Related):
+                target = event_id(counter.no, event.target)
+                self._related.setdefault(target, []).append(number)
+        self._events[number] = [number, time, target, key, blob]
+
+    def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
+        number = event_id(counter.no, seq)
+        if number in self._events:
+            self._events[number][4] = encode(event)
+        else:
+            self._replaced[number] = encode(event)
+
+    def set_topic(self, counter: Counter, topic: str) -> None:
+        self._topics[counter.no] = topic
+
+    def mark(self, counter: Counter, user_id: str, seq: int) -> None:
+        cursor = (user_id, counter.no)
+        self._cursors[cursor] = max(self._cursors.get(cursor, 0), seq)
+
+    # -- the transaction ----------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Put everything into the open transaction. Raises `sqlite3.Error`."""
+        execute, many = self._connection.execute, self._connection.executemany
+        if self._made:
+            many("INSERT INTO rooms (no, room_id, name, parties, made) VALUES (?, ?, ?, ?, ?)", self._made)
+        for size, rows in _portions(list(self._events.values())):
+            values = [value for row in rows for value in row]
+            values.extend([None] * ((size - len(rows)) * 5))
+            execute(INSERT[size], values)
+        if self._replaced:
+            many("UPDATE events SET event = ? WHERE id = ?", [(blob, n) for n, blob in self._replaced.items()])
+        if self._topics:
+            many("UPDATE rooms SET topic = ? WHERE no = ?", [(topic, no) for no, topic in self._topics.items()])
+        if self._cursors:
+            forward = "ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)"
+            cursors = [(user_id, no, seq) for (user_id, no), seq in self._cursors.items()]
+            many(f"INSERT INTO cursors VALUES (?, ?, ?) {forward}", cursors)
+
+    def is_in(self, connection: sqlite3.Connection) -> bool:
+        """Whether the file has this batch: a transaction is there as a whole or not at all."""
+        if self._events:
+            number, time, _, _, blob = next(reversed(self._events.values()))
+            found = connection.execute("SELECT time, event FROM events WHERE id = ?", (number,)).fetchone()
+            return bool(found == (time, blob))
+        if self._made:
+            made = connection.execute("SELECT 1 FROM rooms WHERE (no, room_id) = (?, ?)", self._made[-1][:2])
+            return made.fetchone() is not None
+        return False  # cursors only move forward: they may well be moved again
+
+
+def _msg_keys(proposals: Iterable[Proposal]) -> dict[tuple[str, str], int]:
+    """The key of every author and `msg_id` in these proposals."""
+    keys = {}
+    for proposal in proposals:
+        event: Any = proposal.event
+        if type(event) in IDENTIFIED and event.msg_id is not None:
+            keys[event.author, event.msg_id] = msg_key(event.author, event.msg_id)
+    return keys
+
+
+def _find(connection: sqlite3.Connection, keys: set[int]) -> dict[int, list[Found]]:
+    """What is stored under these keys; several rows may share one."""
+    found: dict[int, list[Found]] = {}
+    for size, portion in _portions(list(keys)):
+        wanted = portion + [None] * (size - len(portion))
+        for key, number, time, blob in connection.execute(FIND[size], wanted):
+            found.setdefault(key, []).append((number, time, blob))
+    return found
+
+
+def _portions(things: list[Any]) -> Iterator[tuple[int, list[Any]]]:
+    """The things in portions, each with the size of the statement that holds it."""
+    for start in range(0, len(things), SIZES[-1]):
+        portion = things[start : start + SIZES[-1]]
+        yield next(size for size in SIZES if size >= len(portion)), portion

@@ -1,0 +1,189 @@
+"""The memory journal: keeps everything in this process and forgets it with it. No thread, no disk.
+
+The twin of the SQLite journal, under the same contract tests. It stores the same bytes, so that what cannot be
+stored there is refused here as well. It grows with what is said and has no bound.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from chatd.core.events import Entry, Numbered, Proposal, Related, RoomMade
+from chatd.core.questions import CursorsWanted, EntryWanted, Page, PageWanted, Question, Snapshot, StoredRoom
+from chatd.interfaces import Follower, IJournal
+from chatd.journal import NotOpen
+from chatd.journal.order import Counter, Earlier, settle
+from chatd.journal.pages import Row, fill, span
+from chatd.journal.stored import Identified, decode, encode
+
+
+@implementer(IJournal)
+class MemoryJournal:
+    """A journal for tests and for servers that are to keep nothing."""
+
+    log = Logger()
+
+    def __init__(self, *, reactor: IReactorTime) -> None:
+        self.durability = "memory"
+        self.memory = Memory()
+        self._reactor = reactor
+        self._follower: Follower | None = None
+        self._waiting: list[Proposal] = []
+
+    def open(self, follower: Follower) -> Deferred[Snapshot]:
+        if self._follower is not None:
+            raise RuntimeError("the journal is open already")
+        self._follower = follower
+        return succeed(self.memory.snapshot())
+
+    def append(self, proposals: Sequence[Proposal]) -> None:
+        if self._follower is None:
+            raise NotOpen
+        if proposals and not self._waiting:
+            self._reactor.callLater(0, self._go_on)
+        self._waiting.extend(proposals)
+
+    def _go_on(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if not waiting or self._follower is None:
+            return
+        try:
+            self._follower(self.memory.write(waiting))
+        except Exception:
+            self.log.failure("bug in the follower of the journal")
+
+    def ask(self, question: Question) -> Deferred[Any]:
+        if self._follower is None:
+            return fail(NotOpen())
+        # Later, as from every other kind: an answer never comes while the question is being asked.
+        answered: Deferred[Any] = Deferred()
+        self._reactor.callLater(0, answered.callback, question)
+        return answered.addCallback(self.memory.answer)
+
+    def close(self) -> Deferred[None]:
+        self._go_on()
+        self._follower = None
+        return succeed(None)
+
+
+class _Room(Struct):
+    """A room, its counter, and its entries: the one numbered n at n - 1."""
+
+    made: RoomMade
+    counter: Counter
+    topic: str = ""
+    times: list[int] = []
+    blobs: list[bytes] = []
+
+    def rows(self, low: int, high: int, descending: bool) -> Iterator[Row]:
+        numbers = range(low, high + 1)
+        for seq in reversed(numbers) if descending else numbers:
+            yield Row(seq, self.times[seq - 1], self.blobs[seq - 1])
+
+    def time_of(self, seq: int) -> int:
+        return self.times[seq - 1]
+
+
+class Memory:
+    """What a memory journal keeps: settles batches (`chatd.journal.order.Shelf`) and answers questions."""
+
+    def __init__(self) -> None:
+        self.secret = os.urandom(32)
+        self._rooms: dict[str, _Room] = {}
+        self._by_no: list[_Room] = []
+        self._msg_ids: dict[tuple[str, str], tuple[_Room, int]] = {}
+        self._related: dict[tuple[int, int], list[int]] = {}
+        self._cursors: dict[str, dict[str, int]] = {}
+
+    def snapshot(self) -> Snapshot:
+        """What a hub starts from."""
+        rooms = [
+            StoredRoom(room.made.room_id, room.made.name, room.made.parties, 1, room.counter.last_seq, room.topic)
+            for room in self._by_no
+        ]
+        return Snapshot(rooms, self.secret)
+
+    def write(self, proposals: Sequence[Proposal]) -> list[Entry]:
+        """The entries of these proposals; they are kept from now on."""
+        return settle(proposals, self)
+
+    def answer(self, question: Question) -> Any:
+        """The answer, as `chatd.core.questions` says for each question."""
+        if isinstance(question, PageWanted):
+            return self._page(question)
+        if isinstance(question, EntryWanted):
+            return self._entry(question)
+        if isinstance(question, CursorsWanted):
+            return dict(self._cursors.get(question.user_id, {}))
+        raise TypeError(f"no journal answers {type(question).__name__}")
+
+    def _page(self, question: PageWanted) -> Page:
+        room = self._rooms.get(question.room_id)
+        if room is None:
+            return Page([], 1, 0)
+        last = room.counter.last_seq
+        rows = fill(span(question, 1, last, room.time_of), room.rows, question.max_bytes)
+        return Page([Entry(decode(blob), time, seq) for seq, time, blob in rows], 1, last)
+
+    def _entry(self, question: EntryWanted) -> Entry | None:
+        room = self._rooms.get(question.room_id)
+        if room is None or not 1 <= question.seq <= room.counter.last_seq:
+            return None
+        return Entry(decode(room.blobs[question.seq - 1]), room.times[question.seq - 1], question.seq)
+
+    # -- the shelf ----------------------------------------------------------------------------------------
+
+    def counter(self, room_id: str) -> Counter | None:
+        room = self._rooms.get(room_id)
+        return None if room is None else room.counter
+
+    def earlier(self, event: Identified) -> Earlier | None:
+        place = self._msg_ids.get((event.author, event.msg_id or ""))
+        if place is None:
+            return None
+        room, seq = place
+        return Earlier(decode(room.blobs[seq - 1]), room.times[seq - 1], seq)
+
+    def at(self, counter: Counter, seq: int) -> Numbered | None:
+        return decode(self._by_no[counter.no].blobs[seq - 1])
+
+    def edits(self, counter: Counter, seq: int) -> Iterable[tuple[int, Related]]:
+        blobs = self._by_no[counter.no].blobs
+        for number in self._related.get((counter.no, seq), ()):
+            event = decode(blobs[number - 1])
+            if isinstance(event, Related) and event.rel == "edit" and not event.redacted:
+                yield number, event
+
+    def make_room(self, made: RoomMade, time: int) -> None:
+        room = _Room(made, Counter(len(self._by_no), 0))
+        self._rooms[made.room_id] = room
+        self._by_no.append(room)
+
+    def put(self, counter: Counter, event: Numbered, time: int, blob: bytes) -> None:
+        room = self._by_no[counter.no]
+        room.times.append(time)
+        room.blobs.append(blob)
+        if isinstance(event, Related):
+            self._related.setdefault((counter.no, event.target), []).append(counter.last_seq)
+        msg_id = getattr(event, "msg_id", None)
+        if msg_id is not None:
+            self._msg_ids[event.author, msg_id] = (room, counter.last_seq)
+
+    def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
+        self._by_no[counter.no].blobs[seq - 1] = encode(event)
+
+    def set_topic(self, counter: Counter, topic: str) -> None:
+        self._by_no[counter.no].topic = topic
+
+    def mark(self, counter: Counter, user_id: str, seq: int) -> None:
+        cursors = self._cursors.setdefault(user_id, {})
+        room_id = self._by_no[counter.no].made.room_id
+        cursors[room_id] = max(cursors.get(room_id, 0), seq)

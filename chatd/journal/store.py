@@ -1,0 +1,196 @@
+"""The store: one connection that writes batches into the file of the SQLite journal, and what holds when it fails.
+
+It is used by one thread and knows of none. A batch is written as a whole or not at all, and its entries tell the
+truth about the file, whatever the disk does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from twisted.logger import Logger
+
+from chatd.core.codes import Code
+from chatd.core.events import Entry, Proposal
+from chatd.core.questions import Snapshot, StoredRoom
+from chatd.errors import OperatorError
+from chatd.journal import schema
+from chatd.journal.batch import Batch
+from chatd.journal.order import Counter, not_stored, settle
+
+Connect = Callable[[Path, str], sqlite3.Connection]
+
+_LAST = f"""coalesce((
+    SELECT id & {schema.SEQ_MASK} FROM events
+    WHERE id BETWEEN no << {schema.SEQ_BITS} AND (no << {schema.SEQ_BITS}) | {schema.SEQ_MASK}
+    ORDER BY id DESC LIMIT 1
+), first_seq - 1)"""
+"""A room's last number. It is stored nowhere else, so that nothing can disagree with it."""
+
+
+class Store:
+    """The writing side of a journal file. `write` never raises."""
+
+    log = Logger()
+
+    def __init__(self, path: Path, durability: str, connect: Connect = schema.connect) -> None:
+        self._path = path
+        self._durability = durability
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+        self._counters: dict[str, Counter] = {}
+        self._rooms = 0
+        self._unsure: set[str] = set()
+        self._is_failing = False
+
+    def open(self) -> Snapshot:
+        """Open the file, or make it; tell what is in it. Raises `OperatorError`."""
+        try:
+            if not self._path.exists():
+                schema.make(self._path)
+            self._connection = connection = self._connect(self._path, self._durability)
+            [(secret,)] = connection.execute("SELECT value FROM meta WHERE key = 'secret'")
+            snapshot = Snapshot(self._load(connection), secret)
+            self._count(connection, "opened")  # whether it can be written shows now, not at the first message
+            return snapshot
+        except (OSError, sqlite3.Error) as error:
+            self._drop()
+            raise schema.explain(self._path, error) from error
+        except BaseException:
+            self._drop()
+            raise
+
+    def _load(self, connection: sqlite3.Connection) -> list[StoredRoom]:
+        parties = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
+        rooms = []
+        for no, room_id, name, blob, first_seq, topic, last_seq in connection.execute(
+            f"SELECT no, room_id, name, parties, first_seq, topic, {_LAST} FROM rooms ORDER BY no"
+        ):
+            rooms.append(StoredRoom(room_id, name, parties.decode(blob), first_seq, last_seq, topic))
+            self._counters[room_id] = Counter(no, last_seq)
+            self._rooms = no
+        return rooms
+
+    def write(self, proposals: Sequence[Proposal]) -> list[Entry]:
+        """The entries of these proposals, in order, when all of them are committed or none is."""
+        batch = None
+        is_committing = False
+        try:
+            connection = self._connection or self._reconnect()
+            batch = Batch(connection, self._counters, self._rooms, proposals)
+            entries = settle(proposals, batch)
+            if not batch.is_empty:
+                connection.execute("BEGIN IMMEDIATE")
+                batch.write()
+                is_committing = True
+                connection.execute("COMMIT")
+        except (sqlite3.Error, OperatorError, OSError) as error:
+            self._tell_failing(error, len(proposals))
+            self._doubt(batch)
+            if batch is None or not is_committing or not _leaves_doubt(error):
+                return not_stored(proposals, Code.STORE_UNAVAILABLE)
+            is_there = self._is_there(batch)
+            if not is_there:
+                return not_stored(proposals, Code.OUTCOME_UNKNOWN if is_there is None else Code.STORE_UNAVAILABLE)
+        except Exception:
+            self._doubt(batch)
+            return self._write_apart(proposals)
+        else:
+            self._counters.update(batch.counters)
+            self._rooms = batch.rooms
+            self._tell_well(not batch.is_empty)
+        return entries
+
+    def _write_apart(self, proposals: Sequence[Proposal]) -> list[Entry]:
+        """After a bug in the batch: halve it until only the event that it is about is refused."""
+        if len(proposals) == 1:
+            self.log.failure("bug in storing an event of type {type}", type=type(proposals[0].event).__name__)
+            return not_stored(proposals, Code.INTERNAL)
+        half = len(proposals) // 2
+        return self.write(proposals[:half]) + self.write(proposals[half:])
+
+    # -- when it fails ------------------------------------------------------------------------------------
+
+    def _tell_failing(self, error: Exception, count: int) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            reason = error if isinstance(error, OperatorError) else schema.explain(self._path, error)  # type: ignore[arg-type]  # these are all that `write` passes
+            self.log.error("{count} events were not stored: {reason}", count=count, reason=str(reason))
+
+    def _tell_well(self, has_written: bool) -> None:
+        if self._is_failing and has_written:
+            self._is_failing = False
+            self.log.info("the journal can be written again")
+
+    def _doubt(self, batch: Batch | None) -> None:
+        """Trust neither the connection nor the counters that the batch touched."""
+        if batch is not None:
+            self._unsure.update(batch.counters)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Close the connection, which takes back what it has not committed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error as error:
+                self.log.error("cannot close the journal: {error}", error=str(error))
+
+    def _reconnect(self) -> sqlite3.Connection:
+        """Open the file anew, and take from it whatever is unsure."""
+        connection = self._connect(self._path, self._durability)
+        try:
+            for room_id in self._unsure:
+                found = connection.execute(f"SELECT no, {_LAST} FROM rooms WHERE room_id = ?", (room_id,)).fetchone()
+                if found is None:
+                    self._counters.pop(room_id, None)
+                else:
+                    self._counters[room_id] = Counter(*found)
+            [(self._rooms,)] = connection.execute("SELECT coalesce(max(no), 0) FROM rooms")
+        except BaseException:
+            connection.close()
+            raise
+        self._unsure.clear()
+        self._connection = connection
+        return connection
+
+    def _is_there(self, batch: Batch) -> bool | None:
+        """Whether a batch is in the file after its COMMIT failed; None if that cannot be known now.
+
+        A COMMIT whose fsync failed has left its pages at the end of the WAL. This process sees them no more, but
+        after a crash they would count. A commit of our own takes their place: then what was refused stays refused.
+        """
+        try:
+            connection = self._reconnect()
+            is_there = batch.is_in(connection)
+            self._count(connection, "doubts")
+            return is_there
+        except (sqlite3.Error, OperatorError, OSError):
+            self._drop()
+            return None
+
+    def _count(self, connection: sqlite3.Connection, what: str) -> None:
+        """Commit something small."""
+        more = "ON CONFLICT DO UPDATE SET value = value + 1"
+        connection.execute(f"INSERT INTO meta VALUES (?, 1) {more}", (what,))
+
+    def close(self) -> None:
+        """Bring everything into the file itself, and let it go."""
+        if self._connection is not None:
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                self.log.error("what is in the WAL of the journal stays there: {error}", error=str(error))
+        self._drop()
+
+
+def _leaves_doubt(error: Exception) -> bool:
+    """Whether a COMMIT that failed so may be found in the file after a crash.
+
+    What makes a transaction valid is written as its last piece: if a write failed, it is not there.
+    """
+    return getattr(error, "sqlite_errorcode", 0) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
