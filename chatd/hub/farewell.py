@@ -13,7 +13,7 @@ from chatd.core.views import Closing
 if TYPE_CHECKING:
     from chatd.hub.hub import Hub
 
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 1.8
 LOOK_SECONDS = 0.02
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -46,9 +47,8 @@ def test_every_value_survives_json(value: object) -> None:
     ],
 )
 def test_what_cannot_be_sent_is_named(value: object, reason: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
         typed.check(value)
-    assert str(caught.value) == reason
 
 
 @pytest.mark.parametrize("text", ['{"$bytes": "%%%"}', '{"$time": "yesterday"}', '{"$bytes": 1}', '{"$x": 1, "y": 2}'])

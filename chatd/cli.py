@@ -1,0 +1,86 @@
+"""The command `chatd`: finds the subcommand, runs it, and tells what went wrong in one line.
+
+It knows the names of the subcommands and imports only the one that is asked for, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+
+from chatd import __version__
+from chatd.errors import Exit, OperatorError
+
+# Each subcommand: where its `run(name, words) -> exit code` is, and what it does.
+COMMANDS = {
+    "serve": ("chatd.cli_serve", "run a server: everyone on this machine can join it on port 1234"),
+    "connect": ("chatd.client.commands", "come in and talk: chatd connect localhost:1234 --nick tom"),
+    "send": ("chatd.client.commands", "send a message, or each line of the input, and leave"),
+    "tail": ("chatd.client.commands", "print what is said in a room, as it is said"),
+    "history": ("chatd.client.commands", "print what was said in a room"),
+    "config": ("chatd.cli_config", "write, check and show the settings"),
+    "protocol": ("chatd.cli_protocol", "print the protocol's JSON Schema, for those who write clients"),
+    "version": ("", "print the version"),
+}
+
+HELP_WORDS = ("help", "--help", "-h")
+VERSION_WORDS = ("version", "--version", "-V")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run `chatd` with these words; the exit codes are those of `chatd.errors.Exit`."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        return run_command(words)
+    except OperatorError as error:
+        print(f"chatd: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Who reads our output has heard enough; the interpreter's own last flush must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        traceback.print_exc()
+        line = OperatorError(type(error).__name__, "a bug of ours, see above", "please report it")
+        print(f"chatd: {line}", file=sys.stderr)
+        return Exit.SOFTWARE
+
+
+def run_command(words: list[str]) -> int:
+    if not words or words[0] in HELP_WORDS:
+        print(overview())
+        return Exit.OK if words else Exit.USAGE
+    name = words[0]
+    if name in VERSION_WORDS:
+        print(f"chatd {__version__}")
+        return Exit.OK
+    if name not in COMMANDS:
+        raise _unknown(name)
+    status: int = import_module(COMMANDS[name][0]).run(name, words[1:])
+    return status
+
+
+def _unknown(name: str) -> OperatorError:
+    import difflib
+
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    remedy = f"did you mean {near[0]}?" if near else "see chatd --help"
+    return OperatorError("command", f"there is no {name[:40]!r}", remedy, Exit.USAGE)
+
+
+def overview() -> str:
+    """What `chatd --help` prints."""
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items())
+    return (
+        "chatd: a chat server that everyone can join, and a way to join it.\n\n"
+        f"Usage: chatd COMMAND [options]\n\n{listed}\n\n"
+        "Each command explains itself: chatd COMMAND --help"
+    )
+
+
+__all__ = ["COMMANDS", "main"]

@@ -1,0 +1,107 @@
+"""What `chatd serve` writes to its standard output: one line an event, for people or for programs.
+
+It knows the framework's log events and the settings under [log]. What is worth a line is said where it
+happens; texts of users never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import msgspec
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
+from zope.interface import implementer
+
+from chatd.settings import LogSettings
+
+# The framework tells at length what it starts and stops; only what worries it is passed on.
+_FRAMEWORK_LEVEL = LogLevel.warn
+_ORDER = (LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical)
+
+_HIDDEN = "-"
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Writes each event that is important enough as one line, and a traceback if our own code is to blame."""
+
+    def __init__(self, output: TextIO, settings: LogSettings) -> None:
+        self._output = output
+        self._level = LogLevel.levelWithName(settings.level)
+        self._has_addresses = settings.addresses
+        self._write: Callable[[LogEvent], str] = as_json if settings.format == "json" else as_text
+
+    def __call__(self, event: LogEvent) -> None:
+        if not self._is_wanted(event):
+            return
+        if not self._has_addresses and "address" in event:
+            event = event | {"address": _HIDDEN}
+        try:
+            self._output.write(self._write(event) + "\n")
+            self._output.flush()
+        except (OSError, ValueError):
+            return  # nobody reads any more: the chat goes on
+
+    def _is_wanted(self, event: LogEvent) -> bool:
+        level = event.get("log_level") or LogLevel.info
+        is_ours = str(event.get("log_namespace", "")).startswith("chatd")
+        least = self._level if is_ours else max(self._level, _FRAMEWORK_LEVEL, key=_ORDER.index)
+        return _ORDER.index(level) >= _ORDER.index(least)
+
+
+def as_text(event: LogEvent) -> str:
+    """The event for people: `14:02:33 what happened`; with its level if it is a warning or worse."""
+    level = event.get("log_level") or LogLevel.info
+    weight = f"{level.name}: " if _ORDER.index(level) >= _ORDER.index(LogLevel.warn) else ""
+    line = f"{datetime.fromtimestamp(event['log_time']):%H:%M:%S} {weight}{_message(event)}"
+    traceback = _traceback(event)
+    return f"{line}\n{traceback}" if traceback else line
+
+
+def as_json(event: LogEvent) -> str:
+    """The event for programs: a JSON object of `time`, `level`, `source`, `message` and its own fields."""
+    fields = {key: _plain(value) for key, value in event.items() if _is_field(key)}
+    document = {
+        "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds"),
+        "level": (event.get("log_level") or LogLevel.info).name,
+        "source": str(event.get("log_namespace", "")),
+        "message": _message(event),
+        **{key: value for key, value in fields.items() if key not in ("time", "level", "source", "message")},
+    }
+    if traceback := _traceback(event):
+        document["traceback"] = traceback
+    return msgspec.json.encode(document).decode()
+
+
+def _message(event: LogEvent) -> str:
+    # One event is one line, whatever its fields hold.
+    return " ".join(formatEvent(event).split("\n"))
+
+
+def _is_field(key: str) -> bool:
+    # The framework's own keys, new and old, say how to write an event rather than what it is about.
+    return not key.startswith("log_") and key not in (
+        "time",
+        "system",
+        "isError",
+        "message",
+        "format",
+        "failure",
+        "why",
+    )
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _traceback(event: Mapping[str, Any]) -> str:
+    failure = event.get("log_failure")
+    return str(failure.getTraceback()).rstrip() if failure is not None else ""
+
+
+def begin(output: TextIO, settings: LogSettings) -> None:
+    """Send the log to `output` from now on."""
+    globalLogBeginner.beginLoggingTo([LineObserver(output, settings)], redirectStandardIO=False)

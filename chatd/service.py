@@ -1,0 +1,175 @@
+"""The service: makes the parts, gives them to each other, starts them in order and stops them in reverse.
+
+This is the one place where objects are made. It knows what needs what, and how long an end may take; the
+rules, the bytes and the keeping are the parts' own. What keeps it from starting is told in one line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+import chatd
+from chatd.config import Loaded
+from chatd.core.events import Entry
+from chatd.core.limits import Rules
+from chatd.datafolder import DataFolder, folder_path
+from chatd.errors import Exit, OperatorError
+from chatd.hub import Hub
+from chatd.journal import open_journal
+from chatd.listeners import Listener, Way, addresses, endpoint_of, listen, listener_of, wanted
+from chatd.protocols import detect, framed, line
+from chatd.readiness import how_to_join, notify_systemd, remove_ready_file, write_ready_file
+
+# An end takes 10 seconds at most, goodbyes and the disk together.
+GOODBYE_SECONDS = 6.0
+CLOSE_SECONDS = 3.0
+
+FACTORIES: dict[str, Callable[..., IProtocolFactory]] = {
+    "detect": detect.factory,
+    "framed": framed.factory,
+    "line": line.factory,
+}
+
+
+class ChatService(Service):
+    """A chat server. `give_up` is called with an `OperatorError` if it cannot start.
+
+    `listeners` tells where it listens, once it does.
+    """
+
+    name = "chatd"
+    log = Logger()
+
+    def __init__(self, loaded: Loaded, *, reactor: Any, give_up: Callable[[OperatorError], None]) -> None:
+        self.settings = loaded.settings
+        self.listeners: list[Listener] = []
+        self._loaded = loaded
+        self._reactor = reactor
+        self._give_up = give_up
+        self._beginning: Deferred[None] | None = None
+        self._is_stopping = False
+        self._hub: Hub | None = None
+        # What undoes each step of the beginning, latest last: its name, how long it may take, what to call.
+        self._undoings: list[tuple[str, float, Callable[[], Any]]] = []
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """Say goodbye to everyone, keep what was said, and end; within 10 seconds, whatever happens."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._is_stopping = True
+        return ensureDeferred(self._end())
+
+    def _begin(self) -> None:
+        if not self._is_stopping:
+            self._beginning = ensureDeferred(self._start())
+            self._beginning.addErrback(self._begin_failed)
+
+    async def _start(self) -> None:
+        """Everything in its order; nobody can come in before all the rest is there."""
+        ways = wanted(self._loaded)
+        interfaces = addresses(self._loaded)
+        for way in ways:
+            if not isinstance(way.place, int):
+                endpoint_of(self._reactor, way)  # a mistake in it is told before anything is touched
+        self._prepare_ready_file()
+        hub = await self._open_journal()
+        for way in ways:
+            await self._open(way, interfaces, hub)
+        self._tell_ready()
+
+    async def _open_journal(self) -> Hub:
+        """The journal, and the hub with what the journal keeps."""
+        settings = self.settings.journal
+        path = folder_path(self.settings.server.data_dir, os.environ)
+        journal = open_journal(settings.url, reactor=self._reactor, settings=settings, data_dir=path)
+        if not settings.url.startswith("memory:"):
+            folder = DataFolder.hold(path)
+            self._on_end("giving back the data folder", folder.release)
+        snapshot = await journal.open(self._entries_received)
+        self._on_end("closing the journal", journal.close)
+        rules = Rules(
+            limits=self.settings.limits,
+            server=self.settings.server.name,
+            server_version=chatd.__version__,
+            network=self.settings.server.network,
+            motd=self.settings.server.motd,
+            durability=journal.durability,
+            secret=snapshot.secret,
+        )
+        self._hub = hub = Hub(journal=journal, rules=rules, reactor=self._reactor, settings=self.settings)
+        hub.start(snapshot)
+        self._on_end("saying goodbye", hub.stop, GOODBYE_SECONDS)
+        return hub
+
+    def _entries_received(self, entries: Sequence[Entry]) -> None:
+        # The hub is made of what the journal keeps, and the journal's entries go to the hub.
+        if self._hub is not None:
+            self._hub.entries_received(entries)
+
+    async def _open(self, way: Way, interfaces: Sequence[str], hub: Hub) -> None:
+        factory = FACTORIES[way.protocol](hub, self.settings)
+        try:
+            ports = await listen(self._reactor, way, interfaces, factory)
+        except OperatorError as error:
+            if way.is_chosen or way.protocol != "line":
+                raise
+            self.log.warn("going on without {option}: {error}", option=way.option, error=error)
+            return
+        for port in ports:
+            self._on_end("closing a port", port.stopListening)
+            self.listeners.append(listener_of(way.protocol, port))
+
+    def _prepare_ready_file(self) -> None:
+        if name := self.settings.server.ready_file:
+            remove_ready_file(Path(name))  # of a server that was killed
+
+    def _tell_ready(self) -> None:
+        if name := self.settings.server.ready_file:
+            write_ready_file(Path(name), self.listeners)
+            self._on_end("removing the ready file", lambda: remove_ready_file(Path(name)))
+        for line_ in how_to_join(self.listeners):
+            self.log.info("{line}", line=line_)
+        notify_systemd("READY=1", os.environ)
+        self._on_end("telling systemd", lambda: notify_systemd("STOPPING=1", os.environ))
+
+    def _begin_failed(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, CancelledError):
+            return  # told to stop while starting
+        if not isinstance(error, OperatorError):
+            self.log.failure("bug in starting", failure)
+            error = OperatorError("start", "a bug of ours, see above", "please report it", Exit.SOFTWARE)
+        self._give_up(error)
+
+    async def _end(self) -> None:
+        """Undo what was begun, from the last step to the first."""
+        if self._beginning is not None:
+            await self._beginning.addTimeout(CLOSE_SECONDS, self._reactor, lambda result, _: result)
+        is_running = bool(self.listeners)
+        while self._undoings:
+            step, seconds, undo = self._undoings.pop()
+            try:
+                undone = undo()
+                if isinstance(undone, Deferred):
+                    await undone.addTimeout(seconds, self._reactor)
+            except TimeoutError:
+                self.log.warn("{step} took more than {seconds} s", step=step, seconds=seconds)
+            except Exception:
+                self.log.failure("bug in {step}", step=step)
+        if is_running:
+            self.log.info("stopped")
+
+    def _on_end(self, step: str, undo: Callable[[], Any], seconds: float = CLOSE_SECONDS) -> None:
+        self._undoings.append((step, seconds, undo))

@@ -1,0 +1,246 @@
+"""Every setting there is: its name, type, bounds, default and meaning, in one place.
+
+The parts of the house get these structs ready made, so this file knows nothing of files, environment or
+command line: `chatd.config` reads those. What is declared here is what is checked, what `chatd config init`
+writes and what `chatd config show` prints; a setting that is not here is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from chatd.core.defaults import DEFAULT_LINE_PORT, DEFAULT_PORT
+from chatd.core.limits import Limits
+
+# Putting a frame together costs its length squared, so this is as long as one may be.
+MAX_FRAME_BYTES = 65_536
+
+_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+_Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the server listens, and what it says about itself."""
+
+    port: Annotated[
+        int | str,
+        Meta(
+            description="The port that everyone can join: telnet, nc and programs alike. A number, 0 for any"
+            ' free port, "none", or an endpoint of Twisted such as "unix:/run/chatd/chatd.sock" or'
+            ' "systemd:domain=INET:index=0".'
+        ),
+    ] = DEFAULT_PORT
+    line_port: Annotated[
+        int | str,
+        Meta(
+            description="A second port, only for people with telnet or nc: it greets at once. Written like"
+            " port. While it is left at its default, a server that finds it taken goes on without it."
+        ),
+    ] = DEFAULT_LINE_PORT
+    interface: Annotated[
+        str,
+        Meta(
+            description='The address that ports given as a number listen on. "localhost" is this machine'
+            ' only, by IPv4 and IPv6; "0.0.0.0" is all its IPv4 addresses, "::" all its IPv6 addresses.'
+            " Names are not looked up."
+        ),
+    ] = "localhost"
+    public: Annotated[
+        bool,
+        Meta(description="Listen on all addresses, IPv4 and IPv6, whatever interface says."),
+    ] = False
+    detect: Annotated[
+        bool,
+        Meta(
+            description="Look at the first bytes on port to tell people from programs. If false, port is for"
+            " programs only."
+        ),
+    ] = True
+    data_dir: Annotated[
+        str,
+        Meta(
+            description="The folder of the journal. If empty: $STATE_DIRECTORY, else $XDG_STATE_HOME/chatd,"
+            " else ~/.local/state/chatd."
+        ),
+    ] = ""
+    ready_file: Annotated[
+        str,
+        Meta(description="A file to write, as JSON, once everything listens; it is removed at stop. If empty: none."),
+    ] = ""
+    name: Annotated[
+        str,
+        Meta(description="What the server calls itself.", min_length=1, max_length=63, pattern=r"^[!-~]+$"),
+    ] = "chatd"
+    network: Annotated[
+        str,
+        Meta(description="What the community calls itself.", min_length=1, max_length=63),
+    ] = "chatd"
+    motd: Annotated[
+        str,
+        Meta(description="A few words of welcome for everyone who comes in.", max_length=4096),
+    ] = ""
+
+
+class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where what was said is kept, and how surely."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description='"sqlite:" is a file in the data folder, "sqlite:/a/file.db" that file, and'
+            ' "memory:" nothing: everything is gone when the server stops.'
+        ),
+    ] = "sqlite:"
+    durability: Annotated[
+        Literal["fsync", "normal", "memory"],
+        Meta(
+            description='When a message counts as kept. "fsync": it is on the disk and outlives a power cut;'
+            ' "normal": it outlives the server but perhaps not the machine; "memory": when the disk sees it'
+            " is left to chance. Clients are told which."
+        ),
+    ] = "fsync"
+
+
+class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much, how many, how long. Clients are told. Beyond a limit is an error; nothing is cut short."""
+
+    # The rules' own struct, field for field, with bounds and meaning added.
+    frame_bytes: Annotated[
+        int,
+        Meta(description="The longest frame either way, in bytes.", ge=4096, le=MAX_FRAME_BYTES),
+    ] = 65_536
+    body_bytes: Annotated[
+        int,
+        Meta(description="The longest text of a message, in bytes of UTF-8.", ge=64, le=32_768),
+    ] = 8192
+    body_lines: Annotated[_Count, Meta(description="The most lines in the text of a message.")] = 200
+    data_bytes: Annotated[
+        int,
+        Meta(description="The largest `data` of a message, in bytes.", ge=0, le=MAX_FRAME_BYTES),
+    ] = 32_768
+    data_depth: Annotated[
+        int,
+        Meta(description="How deep the `data` of a message may be nested.", ge=1, le=64),
+    ] = 16
+    topic_chars: Annotated[_Count, Meta(description="The longest topic of a room, in characters.")] = 390
+    rooms_per_session: Annotated[_Count, Meta(description="How many rooms one session can be in.")] = 100
+    history_page: Annotated[
+        int,
+        Meta(description="The most events in one page of history.", ge=1, le=10_000),
+    ] = 200
+    login_seconds: Annotated[
+        _Seconds,
+        Meta(description="How long a newcomer may take to say hello and a name."),
+    ] = 30.0
+    idle_seconds: Annotated[
+        _Seconds,
+        Meta(description="After this long without a byte a program is asked whether it is there."),
+    ] = 45.0
+    dead_seconds: Annotated[
+        _Seconds,
+        Meta(description="After this long without a byte a program is taken for gone."),
+    ] = 90.0
+    requests_in_flight: Annotated[
+        _Count,
+        Meta(description="How many requests of one connection may be under way before no more of it is read."),
+    ] = 256
+    send_queue_bytes: Annotated[
+        int,
+        Meta(description="How much may wait for a slow reader, in bytes.", ge=MAX_FRAME_BYTES, le=1 << 30),
+    ] = 262_144
+    presence_batch_members: Annotated[
+        _Count,
+        Meta(description="In rooms of more members, comings and goings are told many at a time."),
+    ] = 50
+    presence_count_members: Annotated[
+        _Count,
+        Meta(description="In rooms of more members, comings and goings are told as numbers only."),
+    ] = 1000
+
+
+class LineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How people with telnet or nc are received."""
+
+    lobby: Annotated[
+        str,
+        Meta(description="The room that people are in once they have a name.", pattern=r"^#\S{1,63}$"),
+    ] = "#lobby"
+    history_lines: Annotated[
+        int,
+        Meta(description="How many of its last messages they see first.", ge=0, le=200),
+    ] = 20
+    silence_seconds: Annotated[
+        _Seconds,
+        Meta(description="Who says nothing for this long on the port that everyone can join is greeted as a person."),
+    ] = 0.8
+
+
+class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `chatd serve` writes to its standard output (twistd has options of its own)."""
+
+    level: Annotated[
+        Literal["debug", "info", "warn", "error", "critical"],
+        Meta(description='The least important lines to write: "debug", "info", "warn", "error" or "critical".'),
+    ] = "info"
+    format: Annotated[
+        Literal["text", "json"],
+        Meta(description='"text" for people, "json" for programs: one object a line, fields by name.'),
+    ] = "text"
+    addresses: Annotated[
+        bool,
+        Meta(description="Whether the addresses of people are written."),
+    ] = True
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a server, checked."""
+
+    server: ServerSettings = ServerSettings()
+    journal: JournalSettings = JournalSettings()
+    limits: LimitSettings = LimitSettings()
+    line: LineSettings = LineSettings()
+    log: LogSettings = LogSettings()
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """One setting as it is declared."""
+
+    section: str
+    key: str
+    type: Any
+    default: object
+
+    @property
+    def name(self) -> str:
+        """`section.key`."""
+        return f"{self.section}.{self.key}"
+
+    @property
+    def description(self) -> str:
+        """What it is for, in sentences."""
+        metas = (meta for meta in self.type.__metadata__ if isinstance(meta, Meta))
+        return " ".join(meta.description for meta in metas if meta.description)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values it can have, where they are a few words."""
+        bare = get_args(self.type)[0]
+        return get_args(bare) if get_origin(bare) is Literal else ()
+
+
+def sections() -> dict[str, type[Struct]]:
+    """The struct of each section, in the order a reader expects."""
+    return {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def declared() -> dict[str, Setting]:
+    """Every setting by its full name `section.key`."""
+    settings = (
+        Setting(section=section, key=field.name, type=field.type, default=field.default)
+        for section, struct in sections().items()
+        for field in msgspec.structs.fields(struct)
+    )
+    return {setting.name: setting for setting in settings}
