@@ -1,0 +1,52 @@
+"""The client's commands: `chatd connect`, `chatd send`, `chatd tail`, `chatd history`.
+
+`run` reads the words, runs the command, and turns whatever goes wrong into one line and an exit code. The
+commands themselves are in `pipes` and `terminal`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from importlib import import_module
+from io import TextIOWrapper
+
+from chatd.client import options
+from chatd.client.errors import ChatError
+from chatd.client.outcome import told
+from chatd.errors import Exit, OperatorError
+
+# Where the coroutine function `(choices) -> exit code` of each command is.
+_COMMANDS = {
+    "connect": ("chatd.client.terminal", "connect"),
+    "send": ("chatd.client.pipes", "send"),
+    "tail": ("chatd.client.pipes", "tail"),
+    "history": ("chatd.client.pipes", "history"),
+}
+
+
+def run(name: str, words: list[str]) -> int:
+    """Run one of the commands with these words; its exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # people write what not every terminal can show
+    try:
+        return _run(name, words)
+    except OperatorError as error:
+        print(f"chatd: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Who reads our output has heard enough; the interpreter's own last flush must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+
+
+def _run(name: str, words: list[str]) -> int:
+    choices = options.read(name, words)
+    module, function = _COMMANDS[name]
+    try:
+        return int(asyncio.run(getattr(import_module(module), function)(choices)))
+    except ChatError as error:
+        raise told(name, error, choices.server) from error

@@ -1,0 +1,107 @@
+"""Which way in to try next, and what to do when it is barred.
+
+A token is the way back to who one was; without one, or with one that is not valid any more, one comes as a
+guest. A nick that is taken is exchanged for the one that the server suggests, if that was allowed or if we
+had been inside before: a client that comes back must not be shut out by its own name.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from chatd.client.errors import Refused
+from chatd.core.codes import Code
+from chatd.core.commands import Auth
+from chatd.core.replies import LoggedIn
+from chatd.core.views import Presence
+
+MOST_SUGGESTIONS = 5
+
+_NICK = frozenset({Code.NICK_IN_USE, Code.NICK_INVALID, Code.NICK_RESERVED, Code.NICK_CONFUSABLE})
+_TOKEN = frozenset({Code.SESSION_EXPIRED, Code.AUTH_FAILED})
+# The server cannot just now; none of these is about us.
+LATER = frozenset(
+    {
+        Code.RATE_LIMITED,
+        Code.LIMIT_EXCEEDED,
+        Code.STORE_UNAVAILABLE,
+        Code.OUTCOME_UNKNOWN,
+        Code.SHUTTING_DOWN,
+        Code.INTERNAL,
+    }
+)
+
+
+class Verdict(Enum):
+    """What a refusal means."""
+
+    AT_ONCE = auto()  # try the next way on this connection
+    LATER = auto()  # close, wait, and try again
+    NEVER = auto()  # give up
+
+
+class Login:
+    """Who we want to be. `flexible`: another nick will do from the start."""
+
+    def __init__(
+        self,
+        nick: str,
+        *,
+        token: str | None = None,
+        account: str | None = None,
+        password: str | None = None,
+        flexible: bool = True,
+    ) -> None:
+        self.wanted = nick
+        self.nick = nick
+        self.token = token
+        self.account = account
+        self.password = password
+        self.been_inside = False
+        self.why = ""  # why we are not called as we wanted
+        self._flexible = flexible
+        self._suggestions = 0
+
+    def request(self) -> Auth:
+        """The next attempt."""
+        if self.token is not None:
+            return Auth(mechanism="token", token=self.token, nick=self.nick)
+        if self.password is not None:
+            account = self.account or self.wanted
+            return Auth(mechanism="password", account=account, nick=self.nick, password=self.password)
+        return Auth(mechanism="guest", nick=self.nick)
+
+    def accepted(self, reply: LoggedIn) -> None:
+        """We are inside, called so, and have a way back."""
+        self.been_inside = True
+        self._suggestions = 0
+        self.renamed(reply.nick)
+        if isinstance(reply.token, str):
+            self.token = reply.token
+
+    def renamed(self, nick: str) -> None:
+        """We are called so now, and mean to be after the next login as well."""
+        self.nick = self.wanted = nick
+
+    def others_changed(self, presence: Presence) -> None:
+        """Somebody was renamed; perhaps it was us, by another of our sessions."""
+        for renamed in presence.renamed or ():
+            if renamed.old == self.nick:
+                self.renamed(renamed.new)
+
+    def refused(self, refusal: Refused) -> Verdict:
+        """Learn from a refusal."""
+        if refusal.code in LATER:
+            return Verdict.LATER
+        if refusal.code in _TOKEN and self.token is not None:
+            self.token = None
+            self.why = f"the server no longer knows us: {refusal.message}"
+            return Verdict.AT_ONCE
+        suggestion = refusal.suggestion
+        bending = self._flexible or self.been_inside
+        if refusal.code in _NICK and bending and suggestion and self._suggestions < MOST_SUGGESTIONS:
+            self._suggestions += 1
+            self.why = refusal.message
+            self.nick = suggestion
+            return Verdict.AT_ONCE
+        return Verdict.NEVER
