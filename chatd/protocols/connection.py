@@ -61,6 +61,7 @@ class Connection:
     hub: Hub
     link: Link | None = None
     closing = False  # nothing more is read or written
+    ended = False  # the peer has said everything
     _held = False  # the hub wants no more commands for now
     _stuck = False  # the peer does not read what it is sent
 
@@ -143,7 +144,7 @@ class Connection:
         if self._held or self._stuck:
             self.transport.resumeProducing()  # or the end of the peer would not be heard
         half_close = getattr(self.transport, "loseWriteConnection", None)
-        if half_close is None:
+        if half_close is None or self.ended:
             self.transport.loseConnection()
         else:
             half_close()

@@ -94,6 +94,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     def readConnectionLost(self) -> None:
         """The peer has said everything: answer it, then go."""
+        self.ended = True
         if self.closing:
             self.transport.loseConnection()
         else:

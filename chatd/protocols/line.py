@@ -1,0 +1,375 @@
+"""The line way in: somebody with telnet or nc. PROTOCOL.md section 7.
+
+Bytes go through `telnet` and `lines`, what is typed through `line_commands`, what is shown through `text` and
+`line_answers`; what the connection knows of its person is in `line_person`. Here is what is between them: the
+conversation at the door, and in which order lines are taken. Messages are passed on one behind the other. A command
+waits until what was typed before it has been answered, and what follows it waits for its answer, because the
+answer may change what the next line means.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from contextlib import suppress
+from enum import Enum, auto
+
+from msgspec import structs
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chatd.core import commands, replies
+from chatd.core.codes import Code, Refusal
+from chatd.core.commands import Command
+from chatd.core.replies import Reply
+from chatd.core.text import clean_input
+from chatd.core.views import Error, Notice, View
+from chatd.hub import Hub
+from chatd.interfaces import IEncoder
+from chatd.protocols.connection import Connection, keep_alive
+from chatd.protocols.line_answers import answer_lines
+from chatd.protocols.line_commands import is_command, read
+from chatd.protocols.line_person import Encoders, Person, is_there_already
+from chatd.protocols.line_words import Deed, Help, Misused, Place, Switch
+from chatd.protocols.lines import LineReader, Mark
+from chatd.protocols.openings import HTTP_METHODS
+from chatd.protocols.telnet import Answer, Signal, TelnetDecoder
+from chatd.protocols.text import Clock, blob_of
+from chatd.protocols.vanished import Watch
+from chatd.protocols.wire import Format, fit, json_reply, json_view
+from chatd.settings import LineSettings, Settings
+
+PROMPT = "Choose a username..."
+COMMAND_BYTES = 512  # how much longer than a message a line may be, for a command and its names
+UNSENT_BYTES = 65_536  # with more than this still to be sent, the next line waits
+SHOW_SECONDS = 2.0  # how long one who said everything at once is still shown what was said before
+LOOK_SECONDS = 0.02
+
+
+class Stage(Enum):
+    """How far the person has come."""
+
+    NAMING = auto()  # the next line is a name
+    ENTERING = auto()  # the name is being looked at, nothing further is taken
+    TALKING = auto()
+    LEAVING = auto()  # what comes now is not heard
+
+
+@implementer(IHalfCloseableProtocol)
+class LineProtocol(Connection, Protocol):
+    """The connection of one person."""
+
+    protocol = "line"
+    can_be_asked = False
+
+    def __init__(self, shared: LineFactory) -> None:
+        limits = shared.hub.limits
+        self.shared = shared
+        self.person = Person(shared.hub.rules, shared.encoders)
+        self.stage = Stage.NAMING
+        self._telnet = TelnetDecoder()
+        self._reader = LineReader(min(limits.frame_bytes, limits.body_bytes + COMMAND_BYTES))
+        self._lines: deque[bytes | Mark] = deque()
+        self._count = 0  # commands so far; a command's id is its number
+        self._open = 0  # commands that are not answered yet
+        self._alone = False  # one of them is such that the next line has to wait for its answer
+        self._stopped = False  # the hub has enough under way, or the peer does not read
+        self._paused = False  # the transport reads nothing
+        self._patience = round(SHOW_SECONDS / LOOK_SECONDS)
+        self._interrupted = False  # the last that was heard was Ctrl-C
+        self._taking = False
+        self._due = False
+
+    # -- from the transport -------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        limits = self.shared.hub.limits
+        self.opened(self.shared.hub, greeted=True)
+        keep_alive(self.transport, limits.idle_seconds, limits.dead_seconds)
+        keep_urgent_in_place(self.transport)
+        self.shared.watch.add(self)
+        self.say(f"Welcome to {self.hub.rules.server}.", PROMPT)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.closing:
+            return
+        hint = False
+        for piece in self._telnet.feed(data):
+            if type(piece) is bytes:
+                self._interrupted = False
+                self._lines.extend(self._reader.feed(piece))
+            elif type(piece) is Answer:
+                self.write(piece.blob)
+            elif type(piece) is Signal:
+                hint = self._signal(piece) or hint
+        if hint:  # behind the timing mark: telnet throws away what comes before it; and behind the ^C that it shows
+            self.write(b"\r\n")
+            self.say("*** To leave, type /quit")
+        self._take_lines()
+
+    def readConnectionLost(self) -> None:
+        """The peer has said everything: take what is left, answer it, then go."""
+        if self.closing:
+            self.transport.loseConnection()
+            return
+        self.ended = True
+        self._lines.extend(self._reader.finish())
+        self._lines.append(Mark.END)
+        self._take_lines()
+
+    def writeConnectionLost(self) -> None:
+        """Our side is closed; the peer's end is awaited."""
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted gives a default
+        self._lines.clear()
+        self.shared.watch.remove(self)
+        self.lost(reason)
+
+    def vanished(self) -> None:
+        """The peer's machine has not answered for long."""
+        if self.link is not None:
+            self.hub.log_out(self.link, "timed out")
+            self.abort()
+
+    def _signal(self, signal: Signal) -> bool:
+        """Do what telnet asks; whether to tell how to leave."""
+        if signal is Signal.ERASE_CHARACTER:
+            self._reader.erase_character()
+        elif signal is Signal.ERASE_LINE:
+            self._reader.erase_line()
+        elif signal is Signal.ARE_YOU_THERE:
+            self.say(f"*** {self.hub.rules.server} is here.")
+        elif signal is Signal.END_OF_FILE and self._reader.is_empty:
+            self._lines.append(Mark.END)
+        elif signal is Signal.INTERRUPT:
+            self._reader.erase_line()
+            self._interrupted = True
+            return True
+        return signal is Signal.MARK and self._interrupted
+
+    # -- one line after the other -------------------------------------------------------------------------
+
+    def _take_lines(self) -> None:
+        """Take as many lines as can be taken now."""
+        if self._taking:
+            return
+        self._taking = True
+        try:
+            while self._lines and self._is_ready(self._lines[0]):
+                self._take(self._lines.popleft())
+        finally:
+            self._taking = False
+            self._regulate()
+
+    def _is_ready(self, line: bytes | Mark) -> bool:
+        """Whether this line can be taken, or has to wait."""
+        if self.stage is Stage.ENTERING or self._stopped or self.closing:
+            return False
+        if self._open and (self._alone or (type(line) is bytes and line[:1] == b"/")):
+            return False
+        if sum(map(len, self._outbox)) > UNSENT_BYTES:
+            self._take_later()
+            return False
+        if line is Mark.END and self.ended and self._is_being_shown():
+            self._take_later(LOOK_SECONDS)
+            return False
+        return True
+
+    def _is_being_shown(self) -> bool:
+        """Whether a room's last messages are still on their way, to somebody who waits only for them."""
+        self._patience -= 1
+        return self._patience > 0 and self.link is not None and bool(self.link.feeds)
+
+    def _take_later(self, seconds: float = 0) -> None:
+        """Go on when the hub has done what it is doing: it must not be called from within."""
+        if not self._due:
+            self._due = True
+            self.hub.reactor.callLater(seconds, self._take_now)
+
+    def _take_now(self) -> None:
+        self._due = False
+        self._take_lines()
+
+    def _regulate(self) -> None:
+        """Read nothing more while lines are waiting, so that no more is kept than one read brought."""
+        wanted = not self.closing and (self._stopped or bool(self._lines))
+        if wanted is not self._paused and not self.ended:
+            self._paused = wanted
+            if wanted:
+                self.transport.pauseProducing()
+            else:
+                self.transport.resumeProducing()
+
+    def _take(self, item: bytes | Mark) -> None:
+        if self.stage is Stage.LEAVING:
+            return
+        if item is Mark.END:
+            self._ask(commands.Quit(reason="connection closed" if self.ended else None))
+        elif item is Mark.TOO_LONG:
+            self._unread(too_long(self.hub.limits.body_bytes))
+        elif type(item) is bytes:
+            try:
+                line = clean_input(item.decode())
+            except UnicodeDecodeError:
+                self._unread(Refusal(Code.INVALID_UTF8, "that line is not UTF-8"))
+                return
+            if self.stage is Stage.NAMING:
+                self._named(line.strip())
+            elif line and not line.isspace():
+                self._typed(line)
+
+    def _named(self, line: str) -> None:
+        """A line at the door: a name, or one of the few commands that need none."""
+        if line.encode().startswith(HTTP_METHODS) and " HTTP/" in line:
+            # A web page can make a browser post lines of its choice here; none of them is taken for a person's.
+            self.finish(Error(code=Code.WRONG_PROTOCOL, message="this port is for people with telnet or nc"))
+            return
+        if line and not is_command(line):
+            self._ask(commands.Auth(mechanism="guest", nick=line))
+            return
+        with suppress(Misused):
+            meaning = read(line, Place()) if line else None
+            if isinstance(meaning, commands.Quit):
+                self._ask(meaning)
+                return
+            if isinstance(meaning, Help | Switch):
+                self.say(*self.person.does(meaning))
+        self.say(PROMPT)
+
+    def _typed(self, line: str) -> None:
+        """A line of somebody who has a name."""
+        try:
+            meaning = read(line, self.person.place())
+        except Misused as misused:
+            self.say(f"*** {misused}")
+            return
+        if isinstance(meaning, Deed):
+            self.say(*self.person.does(meaning))
+            self._regroup()
+            return
+        if isinstance(meaning, commands.Join):
+            most = self.shared.line.history_lines
+            meaning = structs.replace(meaning, since=0 if most else "now", replay_limit=most)
+        if self.person.asks(meaning):
+            self._regroup()
+        self._alone = is_command(line)
+        self._ask(meaning)
+
+    def _ask(self, command: Command) -> None:
+        if isinstance(command, commands.Auth):
+            self.stage = Stage.ENTERING
+        elif isinstance(command, commands.Quit):
+            self.stage = Stage.LEAVING
+        self.received(structs.replace(command, id=self._next_id()))
+
+    def _unread(self, refusal: Refusal) -> None:
+        self.misread(self._next_id(), refusal)
+
+    def _next_id(self) -> str:
+        self._open += 1
+        self._count += 1
+        return str(self._count)
+
+    def _regroup(self) -> None:
+        """What the person is shown of rooms is written otherwise from now on."""
+        if self.link is not None:
+            self.hub.regroup(self.link)
+
+    # -- from the hub -------------------------------------------------------------------------------------
+
+    def encoder(self, room: str) -> IEncoder:
+        return self.person.encoder(room)
+
+    def show(self, view: View) -> None:
+        self.write(self.encoder(self.person.room).encode(view))
+
+    def reply(self, command: Command, reply: Reply) -> None:
+        self._open -= 1
+        self._alone = self._alone and self._open > 0
+        self._answer(command, reply)
+        room = self.person.room
+        also = self.person.hears(command, reply)
+        if not self.person.json:
+            self.say(*also)
+        if room != self.person.room:
+            self.hub.reactor.callLater(0, self._regroup)
+        if isinstance(reply, replies.LoggedIn):
+            self._enter()
+        elif isinstance(reply, replies.Failure) and self.stage in (Stage.NAMING, Stage.ENTERING):
+            self.stage = Stage.NAMING
+            self.say(PROMPT)
+        if self._lines:
+            self._take_later()
+
+    def _answer(self, command: Command, reply: Reply) -> None:
+        if not self.person.json:
+            if not is_there_already(command, reply):
+                now = self.shared.encoders.clock()
+                self.say(*answer_lines(command, reply, now, timestamps=self.person.timestamps))
+        elif isinstance(reply, replies.HistoryPage):
+            self.write(fit(reply, command, Format.JSON, self.hub.limits.frame_bytes) + b"\n")
+        else:
+            self.write(json_reply(reply) + b"\n")
+
+    def _enter(self) -> None:
+        """The person has a name: a word of the house, and into the lobby, before anything else that was typed."""
+        self.stage = Stage.TALKING
+        self.say(*(f"*** {line}" for line in self.hub.rules.motd.splitlines()))
+        self._lines.appendleft(f"/join {self.shared.line.lobby}".encode())
+
+    def say(self, *lines: str) -> None:
+        """Words of our own to this person alone."""
+        if self.person.json:
+            notices = (Notice(code="LINE", message=line.removeprefix("*** ")) for line in lines)
+            self.write(b"".join(json_view(notice) + b"\n" for notice in notices))
+        else:
+            self.write(blob_of(lines))
+
+    def throttled(self, stop: bool) -> None:
+        self._stopped = stop
+        self._regulate()
+        if not stop:
+            self._take_later()
+
+    def close(self) -> None:
+        super().close()
+        self._lines.clear()
+        self._regulate()
+
+
+def too_long(most: int) -> Refusal:
+    """The refusal of a line that is longer than any message may be."""
+    text = f"the line is too long, {most} bytes are allowed (body_bytes)"
+    return Refusal(Code.MESSAGE_TOO_LONG, text, details={"limit": "body_bytes", "value": most})
+
+
+def keep_urgent_in_place(transport: object) -> None:
+    """Telnet sends its data mark as urgent; the kernel would take that byte out of the stream."""
+    with suppress(AttributeError, OSError):
+        transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # type: ignore[attr-defined]
+
+
+class LineFactory(Factory):
+    """Makes line connections, and holds what they share."""
+
+    noisy = False
+
+    def __init__(self, hub: Hub, line: LineSettings, clock: Clock) -> None:
+        self.hub = hub
+        self.line = line
+        self.encoders = Encoders(clock, json_view)
+        self.watch = Watch(hub.reactor, hub.limits.dead_seconds)
+
+    def buildProtocol(self, addr: IAddress | None) -> LineProtocol:
+        return LineProtocol(self)
+
+
+def factory(hub: Hub, settings: Settings | None = None, clock: Clock = time.time) -> LineFactory:
+    """The factory of the line way in; `clock` gives seconds since 1970, for the time before each line."""
+    return LineFactory(hub, (settings or Settings()).line, clock)
+
+
+__all__ = ["LineFactory", "LineProtocol", "Stage", "factory"]

@@ -1,0 +1,223 @@
+"""Answers: replies as lines for the person who asked. What is shown to rooms is in `text`.
+
+`ANSWERS` has one function for each reply. The command says what was asked, so nothing has to be remembered in
+between. Names, texts and topics that others chose are cleaned, as everything that goes to a terminal.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET
+
+from chatd.core import commands, replies
+from chatd.core.codes import Code
+from chatd.core.commands import Command
+from chatd.core.replies import Reply
+from chatd.core.text import clean_line
+from chatd.hub.link import Misread
+from chatd.protocols.text import numbered_lines, stamp
+
+CONNECTED = "You are connected to the server!"
+HINTS = "Just type to talk. /help lists all commands, /join #room enters a room, /quit leaves."
+
+LIST_WIDTH = 72
+
+# Where the words for programs would not help a person.
+WORDS = {
+    Code.STORE_UNAVAILABLE: "it could not be stored, so nobody was told; please say it again",
+    Code.OUTCOME_UNKNOWN: "it is not known whether it was stored; look at /history before you say it again",
+}
+
+
+def answer_lines(command: Command, reply: Reply, now: float, *, timestamps: bool = True) -> list[str]:
+    """What a person is told for a reply, perhaps nothing: who says something sees it already."""
+    lines = ANSWERS[type(reply)](command, reply, now)
+    if timestamps and isinstance(reply, replies.Sent) and isinstance(command, commands.Send):
+        return [f"{stamp(reply.time, now)} {line}" for line in lines]
+    return lines
+
+
+def failure_lines(command: Command, reply: replies.Failure, now: float) -> list[str]:
+    problem = reply.error
+    said = "Not sent: " if isinstance(command, commands.Send | Misread) else ""
+    text = WORDS.get(Code(problem.code), "") or clean_line(problem.message)
+    words = [sentence(said + text)]
+    suggestion = (problem.details or {}).get("suggestion")
+    if suggestion:
+        words.append(f"Try {clean_line(suggestion)}")
+    if problem.retry_after is not UNSET:
+        words.append(f"Try again in {problem.retry_after:g} s.")
+    return [f"*** {' '.join(words)} ({problem.code})"]
+
+
+def sentence(text: str) -> str:
+    """A text with a capital first and a stop last."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def welcome_lines(command: Command, reply: replies.Welcome, now: float) -> list[str]:
+    return []  # people say no hello
+
+
+def logged_in_lines(command: Command, reply: replies.LoggedIn, now: float) -> list[str]:
+    return [CONNECTED, f"Your name is {reply.nick}. {HINTS}"]
+
+
+def pong_lines(command: Command, reply: replies.Pong, now: float) -> list[str]:
+    here = reply.time.astimezone()
+    if reply.data == "time":
+        return [f"*** It is {here:%Y-%m-%d %H:%M:%S %Z} here, {reply.time:%H:%M:%S} UTC."]
+    return [f"*** Pong: the server is there. {here:%H:%M:%S}"]
+
+
+def nick_lines(command: Command, reply: replies.NickTaken, now: float) -> list[str]:
+    return [f"*** You are now called {reply.nick}."]
+
+
+def joined_lines(command: Command, reply: replies.Joined, now: float) -> list[str]:
+    room = clean_line(reply.room)
+    others = reply.members_count - 1
+    company = "nobody else is here yet" if others < 1 else f"{people(others, 'other', 'others')} here"
+    lines = [f"*** You are in {room}; {company}."]
+    if reply.topic:
+        lines.append(f"*** Topic: {clean_line(reply.topic)}")
+    return lines
+
+
+def people(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def done_lines(command: Command, reply: replies.Done, now: float) -> list[str]:
+    if isinstance(command, commands.Part):
+        return [f"*** You left {clean_line(command.room)}."]
+    if isinstance(command, commands.Quit):
+        return ["*** Goodbye."]
+    return ["*** Done."]
+
+
+RELATED = {
+    "edit": "Message {target} is changed.",
+    "redact": "Message {target} is deleted.",
+    "react": "You react to message {target} with {key}",
+    "unreact": "You take back {key} from message {target}.",
+    "pin": "Message {target} is pinned.",
+    "unpin": "Message {target} is no longer pinned.",
+}
+
+
+def sent_lines(command: Command, reply: replies.Sent, now: float) -> list[str]:
+    if isinstance(command, commands.Relate):
+        return ["*** " + RELATED[command.rel].format(target=command.target, key=clean_line(command.key or ""))]
+    if isinstance(command, commands.Send) and command.to is not None:
+        return [f"-> {clean_line(reply.room.removeprefix('@'))}: {clean_line(command.body)}"]
+    return []
+
+
+def history_lines(command: Command, reply: replies.HistoryPage, now: float) -> list[str]:
+    room = clean_line(reply.room)
+    if not reply.events:
+        return [f"*** Nothing was said in {room}{' before that' if reply.last_seq else ' yet'}."]
+    lines = [line for view in reply.events for line in numbered_lines(view, now)]
+    if reply.prev is not None and isinstance(command, commands.History):
+        direct = f"{room} " if room.startswith("@") else ""
+        lines.append(f"*** What was said before: /history {direct}{len(reply.events)} #{reply.prev}")
+    return lines
+
+
+def listed_lines(command: Command, reply: replies.Listed, now: float) -> list[str]:
+    assert isinstance(command, commands.List)
+    lines = LISTS[command.what](command, reply.items)
+    if reply.next is not None and command.limit is None:
+        lines.append("*** There are more; give the beginning of a name to see fewer.")
+    return lines
+
+
+def room_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
+    if command.room is not None:  # /topic asks for one room
+        topics = [clean_line(item["topic"]) for item in items if item["room"] == command.room]
+        topic = topics[0] if topics else ""
+        return [f"*** The topic of {clean_line(command.room)}: {topic}" if topic else "*** There is no topic."]
+    lines = []
+    for item in items:
+        topic = f"  {clean_line(item['topic'])}" if item["topic"] else ""
+        lines.append(f"*** {clean_line(item['room'])}  {people(item['members_count'], 'person', 'people')}{topic}")
+    return lines or ["*** There is no such room." if command.prefix else "*** There are no rooms yet."]
+
+
+def member_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
+    return [f"*** In {clean_line(command.room or '')}, {people(len(items), 'person', 'people')}:", *names(items)]
+
+
+def user_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
+    return [f"*** On the server, {people(len(items), 'person', 'people')}:", *names(items)]
+
+
+def names(items: list[dict[str, Any]]) -> list[str]:
+    """Nicks in lines of a readable width."""
+    text = ", ".join(clean_line(item["nick"]) + (" (away)" if item["away"] else "") for item in items)
+    wrapped = textwrap.wrap(text, LIST_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [f"*** {line}" for line in wrapped]
+
+
+def whois_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
+    [item] = items
+    nick = clean_line(item["nick"])
+    why = f": {clean_line(item['message'])}" if item.get("message") else "."
+    lines = [f"*** {nick} is away{why}" if item["away"] else f"*** {nick} is here."]
+    rooms = ", ".join(map(clean_line, item["rooms"]))
+    if rooms:
+        lines.append(f"*** {nick} is, as you are, in {rooms}.")
+    if item["sessions"] > 1:
+        lines.append(f"*** {nick} is connected {item['sessions']} times.")
+    return lines
+
+
+def other_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
+    return [f"*** {', '.join(f'{key} {clean_line(str(value))}' for key, value in item.items())}" for item in items]
+
+
+LISTS: dict[str, Callable[[commands.List, list[dict[str, Any]]], list[str]]] = {
+    "rooms": room_list,
+    "members": member_list,
+    "users": user_list,
+    "whois": whois_list,
+    "sessions": other_list,
+    "bans": other_list,
+}
+
+
+def changed_lines(command: Command, reply: replies.Changed, now: float) -> list[str]:
+    if isinstance(command, commands.Set) and command.changes is not None:
+        topic = clean_line(command.changes.topic or "")
+        return [f"*** The topic is now: {topic}" if topic else "*** The topic is cleared."]
+    if isinstance(command, commands.Set) and command.myself is not None:
+        away = command.myself.away
+        if away is None or away is False:
+            return ["*** You are back."]
+        return [f"*** You are away: {clean_line(away)}" if isinstance(away, str) else "*** You are away."]
+    return ["*** Done."]
+
+
+def plain_lines(command: Command, reply: Reply, now: float) -> list[str]:
+    return ["*** Done."]
+
+
+ANSWERS: dict[type[Reply], Callable[[Any, Any, float], list[str]]] = {
+    replies.Failure: failure_lines,
+    replies.Done: done_lines,
+    replies.Welcome: welcome_lines,
+    replies.LoggedIn: logged_in_lines,
+    replies.Pong: pong_lines,
+    replies.NickTaken: nick_lines,
+    replies.Joined: joined_lines,
+    replies.Sent: sent_lines,
+    replies.HistoryPage: history_lines,
+    replies.Resumed: plain_lines,
+    replies.ReadMarked: plain_lines,
+    replies.Listed: listed_lines,
+    replies.Changed: changed_lines,
+}
