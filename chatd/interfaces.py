@@ -1,6 +1,7 @@
 """The words that the floors share: what a hub expects of a journal, a connection and an encoder.
 
-Nothing here does any work. Both kinds of journal pass the same contract tests (tests/journal/test_contract.py, test_order.py, test_pages.py).
+Nothing here does any work. Both kinds of journal pass the same contract tests (tests/journal/test_contract.py,
+test_order.py, test_pages.py).
 """
 
 from __future__ import annotations

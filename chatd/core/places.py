@@ -10,7 +10,7 @@ from chatd.core.commands import Join, Moderate, Part, Presence, Resume, Set
 from chatd.core.context import UNASKED, Context
 from chatd.core.effects import Answer, Append, Effect, Fetch, Show, Subscribe
 from chatd.core.entrance import enter_by_token
-from chatd.core.events import AwayChanged, Event, Parted, RoomChanged, RoomMade
+from chatd.core.events import AwayChanged, Event, Parted, ReadMarked, RoomChanged, RoomMade
 from chatd.core.events import Joined as JoinedRoom
 from chatd.core.questions import CursorsWanted
 from chatd.core.replies import Changed, Done, Resumed
@@ -21,19 +21,26 @@ from chatd.core.views import Typing
 
 def join(context: Context, command: Join) -> list[Effect]:
     """Enter a room, which is made by entering it."""
+    is_first = False
     if command.since == "last":
         if context.known is UNASKED:
             return [Fetch(CursorsWanted(context.me.user.id))]
         room = find(context, command.room)
         cursor = context.known.get(room.id) if room is not None else None
+        is_first = cursor is None
         command = structs.replace(command, since="now" if cursor is None else cursor)
     room = find(context, command.room)
     if room is not None and room.id in context.me.rooms:
         raise Refusal(Code.ALREADY_IN_ROOM, f"you are in {room.name} already", details={"room": room.name})
     check_since(room, command.room, command.since)
     if room is not None and room.parties is not None:
-        return [Append((), command=command)]
-    return [Append((enter(context, command.room, 1),), command=command)]
+        return [Append((), command=command, known=is_first)]
+    return [Append((enter(context, command.room, 1),), command=command, known=is_first)]
+
+
+def first_cursor(context: Context, room: Room) -> tuple[Event, ...]:
+    """Where the next `since: "last"` goes on, for somebody who has read nothing of the room so far."""
+    return (*keep(room), ReadMarked(context.me.user.id, room.id, room.last_seq))
 
 
 def resume(context: Context, command: Resume) -> list[Effect]:

@@ -44,8 +44,8 @@ class Comings:
     def __init__(self) -> None:
         self.joined: dict[str, None] = {}
         self.left: dict[str, str] = {}
-        self.renamed: list[Renamed] = []
-        self.away: dict[str, str | None] = {}
+        self.renamed: list[tuple[Link | None, Renamed]] = []  # with who did it, and knows
+        self.away: dict[str, tuple[Link | None, str | None]] = {}
         self.newcomers: dict[Link, str] = {}  # who must not be told of itself: its nick
 
     def join(self, nick: str) -> None:
@@ -60,23 +60,33 @@ class Comings:
         else:
             self.left[nick] = reason
 
-    def views(self, room: str, count: int, names: bool, skip: int = 0) -> list[Presence]:
-        """What is told of them, in views of a bounded size, but for the first `skip` of those who joined."""
+    def apart(self) -> dict[Link, None]:
+        """Who is not told the same as all others, but only of the others."""
+        causes = [link for link, _ in (*self.renamed, *self.away.values()) if link is not None]
+        return dict.fromkeys((*self.newcomers, *causes))
+
+    def views(self, room: str, count: int, names: bool, skip: int = 0, to: Link | None = None) -> list[Presence]:
+        """What is told of them, in views of a bounded size.
+
+        Left out are the first `skip` of those who joined, and what the link `to` did itself.
+        """
         if not names:
             return [Presence(room=room, count=count)]
         joined = list(self.joined)[skip:]
         left = [Left(nick=nick, reason=reason) for nick, reason in self.left.items()]
         away = [
             AwayNow(nick=nick, away=message is not None, message=message or UNSET)
-            for nick, message in self.away.items()
+            for nick, (cause, message) in self.away.items()
+            if cause is None or cause is not to
         ]
-        most = max(len(joined), len(left), len(away), len(self.renamed))
+        renamed = [change for cause, change in self.renamed if cause is None or cause is not to]
+        most = max(len(joined), len(left), len(away), len(renamed))
         return [
             Presence(
                 room=room,
                 joined=joined[n : n + NAMES_IN_A_VIEW] or UNSET,
                 left=left[n : n + NAMES_IN_A_VIEW] or UNSET,
-                renamed=self.renamed[n : n + NAMES_IN_A_VIEW] or UNSET,
+                renamed=renamed[n : n + NAMES_IN_A_VIEW] or UNSET,
                 away=away[n : n + NAMES_IN_A_VIEW] or UNSET,
                 count=count,
             )
@@ -163,6 +173,17 @@ class Fanout:
         if not audience.size:
             self.forget(room_id, audience)
 
+    def regroup(self, room_id: str, link: Link) -> None:
+        """Write the room otherwise for this link from now on; what is waiting is still written the old way."""
+        encoder = link.rooms.get(room_id)
+        if encoder is None:
+            return
+        self.flush_room(room_id)
+        audience = self.audiences[room_id]
+        audience.remove(link, encoder)
+        link.rooms[room_id] = encoder = link.connection.encoder(audience.name)
+        audience.add(link, encoder)
+
     def suspend(self, room_id: str, link: Link) -> None:
         """Show nothing more live to this link, which stays in the room: a feed replays for it."""
         self.leave(room_id, link)
@@ -226,16 +247,18 @@ class Fanout:
         count = self.members(room_id)
         names = audience.size < self.limits.presence_count_members
         views = comings.views(audience.name, count, names)
+        apart = comings.apart()
         for encoder, group in audience.groups.items():
             blob = b"".join(map(encoder.encode, views))
             if blob:
                 for link in group:
-                    if link not in comings.newcomers and not link.full:
+                    if link not in apart and not link.full:
                         link.connection.write(blob)
         place = {nick: n + 1 for n, nick in enumerate(comings.joined)}
-        for link, nick in comings.newcomers.items():
+        for link in apart:
             if names and not link.full and link.rooms.get(room_id) is not None:
-                later = comings.views(audience.name, count, names, skip=place.get(nick, 0))
+                skip = place.get(comings.newcomers.get(link, ""), 0)
+                later = comings.views(audience.name, count, names, skip=skip, to=link)
                 link.connection.write(b"".join(map(link.rooms[room_id].encode, later)))
         self.wake()
 

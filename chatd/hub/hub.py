@@ -132,10 +132,8 @@ class Hub:
 
     def regroup(self, link: Link) -> None:
         """What a link's connection is shown of its rooms is written otherwise from now on."""
-        for room_id, encoder in list(link.rooms.items()):
-            if encoder is not None:
-                self.fanout.leave(room_id, link)
-                self.fanout.enter(room_id, self.state.rooms[room_id].name, link)
+        for room_id in link.rooms:
+            self.fanout.regroup(room_id, link)
 
     def full(self, link: Link) -> None:
         """The peer does not keep up: what rooms say comes to it out of the journal for now."""
@@ -329,7 +327,7 @@ class Hub:
                     raise refusal
                 reply = answer(self.context(link), command, entry, ticket.known)
                 link.connection.reply(command, reply)
-                self.running.answered(link, command)
+                self.running.answered(link, command, ticket.known)
             except Refusal as found:
                 link.connection.reply(command, failure(command.id, found))
             except Exception:

@@ -14,6 +14,7 @@ from chatd.core.commands import Command
 from chatd.core.effects import Effect
 from chatd.core.entrance import nick_refused
 from chatd.core.events import Entry, Numbered
+from chatd.core.places import first_cursor
 from chatd.core.replay import plan
 from chatd.core.replies import Done
 from chatd.core.shown import view_of
@@ -43,11 +44,12 @@ class Running:
             effects.Show: self.show,
             effects.Leave: self.leave,
         }
-        self.applied: dict[type[Effect], Callable[[Any], None]] = {
+        self.applied: dict[type[Effect], Callable[[Any, Link | None], None]] = {
             effects.Entered: self.entered,
             effects.Gone: self.gone,
             effects.Renamed: self.renamed,
             effects.AwayChanged: self.away_changed,
+            effects.CursorMoved: self.cursor_moved,
         }
 
     # -- of decide ----------------------------------------------------------------------------------------
@@ -102,10 +104,8 @@ class Running:
                     context = self.hub.context(ticket.link)
                     self.hub.settle(ticket, entry, nick_refused(context, rejected.code, rejected.message, wish))
                     answered = True
-            elif kind is effects.CursorMoved:
-                self.cursor_moved(effect, ticket)  # type: ignore[arg-type]
             else:
-                self.applied[kind](effect)
+                self.applied[kind](effect, None if ticket is None else ticket.link)
         return answered
 
     def deliver(self, effect: effects.Deliver, ticket: Ticket | None) -> bool:
@@ -136,7 +136,7 @@ class Running:
                 link.connection.write(link.connection.encoder(name).encode(view))
         return ticket is not None
 
-    def entered(self, effect: effects.Entered) -> None:
+    def entered(self, effect: effects.Entered, cause: Link | None) -> None:
         link = self.hub.links.get(effect.session_id)
         newcomer = link if link is not None and not link.gone else None
         if effect.first:
@@ -148,7 +148,7 @@ class Running:
         if newcomer is not None:
             newcomer.rooms[effect.room_id] = None  # shown live when its command has been answered
 
-    def gone(self, effect: effects.Gone) -> None:
+    def gone(self, effect: effects.Gone, cause: Link | None) -> None:
         link = self.hub.links.get(effect.session_id)
         if link is not None:
             self.fanout.leave(effect.room_id, link)
@@ -159,20 +159,20 @@ class Running:
             if comings is not None:
                 comings.leave(effect.nick, effect.reason)
 
-    def renamed(self, effect: effects.Renamed) -> None:
+    def renamed(self, effect: effects.Renamed, cause: Link | None) -> None:
         self.log.info("renamed from={old} to={new}", old=effect.old, new=effect.new)
         for room_id in effect.rooms:
             comings = self.fanout.comings(room_id)
             if comings is not None:
-                comings.renamed.append(Renamed(old=effect.old, new=effect.new))
+                comings.renamed.append((cause, Renamed(old=effect.old, new=effect.new)))
 
-    def away_changed(self, effect: effects.AwayChanged) -> None:
+    def away_changed(self, effect: effects.AwayChanged, cause: Link | None) -> None:
         for room_id in effect.rooms:
             comings = self.fanout.comings(room_id)
             if comings is not None:
-                comings.away[effect.nick] = effect.message
+                comings.away[effect.nick] = (cause, effect.message)
 
-    def cursor_moved(self, effect: effects.CursorMoved, ticket: Ticket | None) -> None:
+    def cursor_moved(self, effect: effects.CursorMoved, cause: Link | None) -> None:
         """Tell the user's other sessions."""
         user = self.state.users.get(effect.user_id)
         room = self.state.rooms.get(effect.room_id)
@@ -180,7 +180,7 @@ class Running:
             return
         name = room.shown_to(user.id)
         for link in self.links_of(user.id):
-            if not link.full and (ticket is None or ticket.link is not link):
+            if not link.full and link is not cause:
                 link.connection.write(link.connection.encoder(name).encode(Read(room=name, seq=effect.seq)))
 
     def links_of(self, user_id: str) -> list[Link]:
@@ -191,9 +191,12 @@ class Running:
 
     # -- after the answer ---------------------------------------------------------------------------------
 
-    def answered(self, link: Link, command: Command) -> None:
+    def answered(self, link: Link, command: Command, known: Any) -> None:
         """What follows the answer to entering rooms: their replay, and then live."""
         if type(command) is commands.Join:
+            if known:
+                context = self.hub.context(link)
+                self.hub.propose(first_cursor(context, context.find_room(command.room)), None)
             self.begin(link, command.room, command.since, command.replay_limit)
         elif type(command) is commands.Resume:
             for room, since in command.rooms.items():

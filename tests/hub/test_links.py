@@ -146,3 +146,17 @@ def test_stop_says_goodbye_and_answers_what_was_asked() -> None:
     assert heard[0]["ok"]
     assert (heard[-1]["type"], heard[-1]["code"]) == ("closing", "SHUTTING_DOWN")
     assert not tom.is_open
+
+
+def test_since_last_goes_on_where_the_first_visit_began_even_if_nothing_was_said_in_it() -> None:
+    house = House()
+    tom = house.come("tom", "#other")
+    bot = house.come("bot")
+    assert bot.ask("join", room="#new", since="last")["last_seq"] == 0
+    bot.leave()
+    tom.ask("join", room="#new")
+    tom.ask("send", room="#new", body="while you were away")
+    house.restart()
+    bot = house.come("bot", mechanism="token", token=bot.auth["token"])
+    assert bot.ask("join", room="#new", since="last")["ok"]
+    assert bodies(bot.heard) == [(1, "while you were away")]

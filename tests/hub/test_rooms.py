@@ -115,3 +115,29 @@ def test_topic_away_typing_and_lists() -> None:
     assert [one["nick"] for one in jerry.ask("list", what="users", cursor=first["next"])["items"]] == ["tom"]
     assert jerry.ask("list", what="whois", name="tom")["items"][0]["rooms"] == ["#lobby"]
     assert house.come("spike").ask("join", room="#lobby")["topic"] == "cheese"
+
+
+def test_one_is_not_told_of_ones_own_doings_but_of_the_others() -> None:
+    house = House()
+    tom, jerry = (house.come(nick, "#lobby", caps=("presence",)) for nick in ("tom", "jerry"))
+    tom.events()
+    for peer, request in (
+        (tom, {"type": "nick", "id": "n", "nick": "thomas"}),
+        (jerry, {"type": "set", "id": "s", "self": {"away": "lunch"}}),
+    ):
+        blob = json.dumps(request).encode()
+        peer.protocol.dataReceived(struct.pack("!I", len(blob)) + blob)
+    house.settle()
+    [told_tom], [told_jerry] = tom.events(), jerry.events()
+    assert ("renamed" in told_tom, "away" in told_tom) == (False, True)
+    assert ("renamed" in told_jerry, "away" in told_jerry) == (True, False)
+
+
+def test_who_changes_how_it_is_shown_is_still_not_told_of_its_own_coming() -> None:
+    house = House(presence_batch_members=1)
+    house.come("old", "#lobby")
+    tom = house.come("tom", "#lobby", caps=("presence",))
+    tom.ask("presence", subscribe=False)
+    tom.ask("presence", subscribe=True)
+    house.settle(1.1)
+    assert tom.events() == []
