@@ -11,10 +11,12 @@ import struct
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+import pexpect
 import pytest
 from pexpect.popen_spawn import PopenSpawn
 from support.pages import TREE, Block, blocks, page
@@ -79,6 +81,25 @@ def test_bots_answer(block: Block, server: Any) -> None:
     finally:
         bot.terminate()
         bot.wait(RUN_SECONDS)
+
+
+@pytest.mark.parametrize("block", [one for one in PROGRAMS if one.comment == "runs with a keyboard"], ids=str)
+def test_what_is_typed_is_said(block: Block, server: Any) -> None:
+    with Telephone(server.line_port) as tom:
+        tom.say("tom")
+        tom.hear("nobody else is here yet.")
+        words = ["-c", placed(block.text, server)]
+        program = pexpect.spawn(sys.executable, words, env=server.environ, encoding="utf-8", timeout=RUN_SECONDS)
+        tom.hear("jerry joined #lobby")
+        tom.say("hello")
+        program.expect_exact("tom > hello")
+        program.sendline("hello tom")
+        tom.hear("<jerry> hello tom")
+        program.sendeof()
+        tom.hear("jerry left #lobby")
+        program.expect(pexpect.EOF)
+        program.close()
+        assert program.exitstatus == 0
 
 
 class Telephone:
@@ -246,11 +267,12 @@ def test_commands_that_are_shown_exist(name: str, line: str) -> None:
             assert set(options) <= known_options(command), line
 
 
-def known_options(command: str) -> set[str]:
+@cache
+def known_options(command: str) -> frozenset[str]:
     told = subprocess.run(
         [sys.executable, "-m", "chatd", command, "--help"], capture_output=True, text=True, timeout=60, check=True
     )
-    return set(re.findall(r"--[a-z][a-z-]+", told.stdout))
+    return frozenset(re.findall(r"--[a-z][a-z-]+", told.stdout))
 
 
 def test_the_readme_and_the_check_run_the_same() -> None:

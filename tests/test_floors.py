@@ -14,7 +14,7 @@ import pytest
 TREE = Path(__file__).parent.parent
 PACKAGE = TREE / "chatd"
 
-# The floors of the house, as docs/architecture.md has them. A folder stands for all that is in it.
+# The floors of the house, as docs/explanation/architecture.md has them. A folder stands for all that is in it.
 FLOORS = {
     "chatd": 0,
     "chatd.core": 0,
@@ -63,7 +63,7 @@ def modules() -> dict[str, ast.Module]:
 def floor_of(name: str) -> int:
     while name not in FLOORS:
         name = name.rpartition(".")[0]
-        assert name != "chatd", "a new part: give it its floor, here and in docs/architecture.md"
+        assert name != "chatd", "a new part: give it its floor, here and in docs/explanation/architecture.md"
     return FLOORS[name]
 
 
