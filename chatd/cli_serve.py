@@ -57,6 +57,7 @@ class Stop:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._deadline: threading.Timer | None = None
+        self._is_stopping = False
 
     def on_signals(self, *numbers: int) -> None:
         """Stop when one of these signals comes."""
@@ -64,13 +65,14 @@ class Stop:
             signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame: object) -> None:
-        if self._deadline is not None:
+        if self._is_stopping:
             os._exit(Exit.INTERRUPTED)
         # Signals interrupt whatever runs; the reactor takes this up between two of its turns.
         self.now()
 
     def now(self) -> None:
-        if self._deadline is None:
+        if not self._is_stopping:
+            self._is_stopping = True  # at once: another signal may come before the next line
             self._deadline = threading.Timer(PATIENCE_SECONDS, os._exit, [Exit.SOFTWARE])
             self._deadline.daemon = True
             self._deadline.start()

@@ -7,6 +7,7 @@ mend it. What settings there are, and their bounds, is `chatd.settings`; what th
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import reprlib
 import tomllib
@@ -195,6 +196,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 def _checked(source: Source, setting: Setting, value: object) -> object:
     try:
+        if source.is_text and isinstance(setting.default, tuple):
+            value = read_list(str(value))
         return msgspec.convert(value, setting.type, strict=not source.is_text)
     except msgspec.ValidationError as error:
         where = "" if source.is_text else f" in {source.label}"
@@ -208,9 +211,30 @@ def _checked(source: Source, setting: Setting, value: object) -> object:
         ) from error
 
 
+def read_list(text: str) -> list[str]:
+    """A list in a variable: written as in TOML, or just with commas. Nothing is the empty list."""
+    if text.lstrip().startswith("["):
+        try:
+            found = tomllib.loads(f"list = {text}")["list"]
+        except tomllib.TOMLDecodeError:
+            return [text]
+        return found if isinstance(found, list) else [text]
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def _check_together(settings: Settings) -> None:
-    """Some settings only make sense side by side."""
+    """What a type alone cannot say: some settings only make sense side by side."""
     limits = settings.limits
+    for network in limits.trusted_networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            raise OperatorError(
+                "setting limits.trusted_networks",
+                f"{toml_value(network)} is no network",
+                "an address or a network such as 10.0.0.0/8 is one",
+                Exit.SETTINGS,
+            ) from None
     for small, large in (
         ("body_bytes", "frame_bytes"),
         ("data_bytes", "frame_bytes"),

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from chatd.core.defaults import DEFAULT_LINE_PORT, DEFAULT_PORT
 from chatd.core.limits import Limits
+from chatd.core.retention import PATTERN as RETENTION
 
 # Putting a frame together costs its length squared, so this is as long as one may be.
 MAX_FRAME_BYTES = 65_536
@@ -102,6 +103,14 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             " is left to chance. Clients are told which."
         ),
     ] = "fsync"
+    retention: Annotated[
+        str,
+        Meta(
+            description='How long what was said is kept: "12h", "30d" or "8w". What is older is removed for good, and'
+            " who comes back to it is told that it is gone. If empty: for ever.",
+            pattern=RETENTION,
+        ),
+    ] = ""
 
 
 class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,6 +152,34 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         _Seconds,
         Meta(description="After this long without a byte a program is taken for gone."),
     ] = 90.0
+    messages_per_second: Annotated[
+        float,
+        Meta(description="How many messages a second one user may send for long; 0 is no limit.", ge=0, le=1_000_000),
+    ] = 2.0
+    messages_burst: Annotated[_Count, Meta(description="How many messages one user may send at once.")] = 10
+    logins_per_minute: Annotated[
+        int,
+        Meta(description="How many logins a minute one address may make; 0 is no limit.", ge=0, le=1_000_000),
+    ] = 60
+    connections_per_address: Annotated[
+        int,
+        Meta(description="How many connections one public address may have; 0 is no limit.", ge=0, le=1_000_000),
+    ] = 16
+    connections_per_private_address: Annotated[
+        int,
+        Meta(
+            description="The same for an address of a private network, behind which there may be a whole classroom.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 256
+    trusted_networks: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Networks in which the rates and connection caps above do not hold. Empty: they hold for"
+            " everyone."
+        ),
+    ] = ("127.0.0.0/8", "::1/128")
     requests_in_flight: Annotated[
         _Count,
         Meta(description="How many requests of one connection may be under way before no more of it is read."),

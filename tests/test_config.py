@@ -154,7 +154,19 @@ def test_the_reference_has_every_setting_at_its_default_and_nothing_else() -> No
         section: {key: getattr(struct(), key) for key in struct.__struct_fields__}
         for section, struct in sections().items()
     }
-    assert written == in_code
+    assert written == msgspec.json.decode(msgspec.json.encode(in_code))  # TOML has lists where the code has tuples
+
+
+@pytest.mark.parametrize("text", ['["10.0.0.0/8", "::1"]', "10.0.0.0/8,::1", " 10.0.0.0/8 , ::1 "])
+def test_a_list_may_be_given_in_a_variable(tmp_path: Path, text: str) -> None:
+    loaded = with_file(tmp_path, "", CHATD__LIMITS__TRUSTED_NETWORKS=text)
+    assert loaded.settings.limits.trusted_networks == ("10.0.0.0/8", "::1")
+    assert with_file(tmp_path, "", CHATD__LIMITS__TRUSTED_NETWORKS="[]").settings.limits.trusted_networks == ()
+
+
+def test_a_network_that_is_none_is_told_in_one_line(tmp_path: Path) -> None:
+    line = refused(tmp_path, '[limits]\ntrusted_networks = ["10.0.0.0/8", "300.1/8"]\n')
+    assert 'setting limits.trusted_networks: "300.1/8" is no network' in line
 
 
 def test_the_reference_is_what_config_init_writes() -> None:

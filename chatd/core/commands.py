@@ -40,7 +40,7 @@ class Auth(Command, frozen=True, kw_only=True, tag="auth"):
     """Say who one is."""
 
     mechanism: Literal["guest", "password", "token", "scram-sha-256", "register", "invite"]
-    nick: Name | None = None
+    nick: str | None = None
     account: Name | None = None
     password: Annotated[str, Meta(max_length=1024)] | None = None
     token: Annotated[str, Meta(max_length=1024)] | None = None
@@ -57,7 +57,7 @@ class Ping(Command, frozen=True, kw_only=True, tag="ping"):
 class Nick(Command, frozen=True, kw_only=True, tag="nick"):
     """Take another nick."""
 
-    nick: Name
+    nick: str
 
 
 class Join(Command, frozen=True, kw_only=True, tag="join"):
@@ -116,7 +116,7 @@ class History(Command, frozen=True, kw_only=True, tag="history", rename={"author
 class Resume(Command, frozen=True, kw_only=True, tag="resume"):
     """Be in these rooms, each from its number on."""
 
-    rooms: dict[str, Seq]
+    rooms: dict[Name, Seq]
     token: Annotated[str, Meta(max_length=1024)] | None = None
 
 

@@ -19,6 +19,7 @@ class Context(Struct, kw_only=True):
 
     `session` is None until logged in; `session_id` is the one it has then. `now` in microseconds since 1970.
     `ids` gives a new random id of 16 hexadecimal digits at each call. `known` is the answer to a `Fetch`.
+    `trusted`: the peer comes from a network in which rates and connection caps do not hold.
     """
 
     state: State
@@ -28,6 +29,7 @@ class Context(Struct, kw_only=True):
     ids: Callable[[], str]
     session: Session | None = None
     greeted: bool = False
+    trusted: bool = False
     caps: frozenset[str] = frozenset()
     known: Any = UNASKED
 

@@ -12,6 +12,7 @@ from chatd.core.effects import Answer, Append, Effect, Fetch, Greet, Leave
 from chatd.core.events import LoggedIn, NickChanged
 from chatd.core.questions import CursorsWanted
 from chatd.core.replies import NickTaken, Pong, Welcome
+from chatd.core.sizes import check_size
 from chatd.core.views import moment
 
 VERSIONS = (1,)
@@ -36,7 +37,7 @@ def hello(context: Context, command: Hello) -> list[Effect]:
         server_version=rules.server_version,
         network=rules.network,
         time=moment(context.now),
-        limits=rules.limits.told(),
+        limits=rules.limits.told(trusted=context.trusted),
         auth=list(MECHANISMS),
         registration="closed",
         durability=rules.durability,
@@ -51,6 +52,8 @@ def auth(context: Context, command: Auth) -> list[Effect]:
         raise Refusal(Code.INVALID_PARAMS, f"you are logged in already, as {context.session.user.nick}")
     if command.mechanism == "guest":
         return [Append((enter_as_guest(context, command.nick),))]
+    if command.mechanism in ("register", "invite"):
+        raise Refusal(Code.REGISTRATION_CLOSED, "this server has no accounts yet; come in as a guest")
     if command.mechanism != "token":
         raise Refusal(
             Code.AUTH_FAILED,
@@ -116,6 +119,8 @@ def nick_refused(context: Context, code: Code, reason: str, wish: str) -> Refusa
 
 def ping(context: Context, command: Ping) -> list[Effect]:
     """Tell the time."""
+    if command.data is not None:
+        check_size(context, "", command.data)
     return [Answer(Pong(re=command.id, time=moment(context.now), data=command.data))]
 
 

@@ -25,15 +25,37 @@ class Limits(Struct, frozen=True, kw_only=True):
     login_seconds: float = 30.0
     idle_seconds: float = 45.0
     dead_seconds: float = 90.0
+    messages_per_second: float = 2.0
+    messages_burst: int = 10
+    logins_per_minute: int = 60
+    connections_per_address: int = 16
+    connections_per_private_address: int = 256
+    trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     requests_in_flight: int = 256
     send_queue_bytes: int = 262144
     presence_batch_members: int = 50
     presence_count_members: int = 1000
 
-    def told(self) -> dict[str, Any]:
-        """What `hello` tells: the names of the settings, and `frame`, as PROTOCOL.md calls it too."""
+    def told(self, *, trusted: bool) -> dict[str, Any]:
+        """What `hello` tells: the names of the settings, and `frame` and `body`, as PROTOCOL.md calls them too.
+
+        A peer from a trusted network is told 0, no limit, for what does not hold there. Which networks are trusted
+        is nobody's business.
+        """
         facts = msgspec.structs.asdict(self)
+        del facts["trusted_networks"]
+        if trusted:
+            facts |= dict.fromkeys(NOT_FOR_TRUSTED, 0)
         return {"frame": self.frame_bytes, "body": self.body_bytes, **facts}
+
+
+NOT_FOR_TRUSTED = (
+    "messages_per_second",
+    "messages_burst",
+    "logins_per_minute",
+    "connections_per_address",
+    "connections_per_private_address",
+)
 
 
 class Rules(Struct, frozen=True, kw_only=True):

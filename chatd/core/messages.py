@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-import msgspec
 from msgspec import Struct, structs
 
-from chatd.core import typed
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import History, MarkRead, Relate, Send
 from chatd.core.context import UNASKED, Context
@@ -18,19 +16,17 @@ from chatd.core.places import keep
 from chatd.core.questions import CursorsWanted, EntryWanted, Page, PageWanted, Side
 from chatd.core.replies import HistoryPage
 from chatd.core.shown import view_of
+from chatd.core.sizes import check_body, check_size
 from chatd.core.state import Room
-from chatd.core.text import count_lines
 from chatd.core.views import microseconds
-
-FRAME_HEADROOM = 2048  # what an event needs in a frame besides body and data: names, numbers, times
 
 
 def send(context: Context, command: Send) -> list[Effect]:
     """Say something, in a room that one is in, or to somebody who is here."""
     check_body(context, command.body)
     check_msg_id(command.msg_id)
-    if command.data is not None or len(command.body) > 4096:
-        check_size(context, command.body, command.data)
+    if command.data is not None or command.schema is not None or len(command.body) > 4096:
+        check_size(context, command.body, command.data, command.schema)
     user = context.me.user
     before, room_id = addressed(context, command)
     message = MessageSent(
@@ -78,46 +74,6 @@ def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str]:
 def direct_id(one: str, other: str) -> str:
     """The id of two users' direct room: the same whoever of them speaks first, and on whatever node."""
     return "d" + blake2b("\0".join(sorted((one, other))).encode(), digest_size=8).hexdigest()
-
-
-def check_body(context: Context, body: str) -> None:
-    """Refuse a body that is empty or over a limit; nothing is ever cut short."""
-    limits = context.rules.limits
-    if not body:
-        raise Refusal(Code.INVALID_PARAMS, "body is empty")
-    size = len(body) if body.isascii() else len(body.encode())
-    if size > limits.body_bytes:
-        raise too_long("body_bytes", limits.body_bytes, f"the body has {size} bytes")
-    lines = count_lines(body)
-    if lines > limits.body_lines:
-        raise too_long("body_lines", limits.body_lines, f"the body has {lines} lines")
-
-
-def check_size(context: Context, body: str, value: object) -> None:
-    """Refuse data over its limit, and what would not fit into a frame once it is written as JSON."""
-    limits = context.rules.limits
-    size = 0
-    if value is not None:
-        try:
-            typed.check(value, max_depth=limits.data_depth)
-        except ValueError as error:
-            raise Refusal(Code.INVALID_PARAMS, str(error)) from None
-        size = len(msgspec.json.encode(typed.to_json(value)))
-        if size > limits.data_bytes:
-            raise too_long("data_bytes", limits.data_bytes, f"data has {size} bytes as JSON")
-    most = limits.frame_bytes - FRAME_HEADROOM
-    whole = size + len(msgspec.json.encode(body))
-    if whole > most:
-        raise too_long("frame_bytes", most, f"body and data have {whole} bytes as JSON")
-
-
-def too_long(limit: str, value: int, what: str) -> Refusal:
-    """The refusal of something over a size limit, which it names."""
-    return Refusal(
-        Code.MESSAGE_TOO_LONG,
-        f"{what}, {value} are allowed ({limit})",
-        details={"limit": limit, "value": value},
-    )
 
 
 def check_msg_id(msg_id: str | None) -> None:

@@ -39,14 +39,17 @@ def join(context: Context, command: Join) -> list[Effect]:
 
 
 def first_cursor(context: Context, room: Room) -> tuple[Event, ...]:
-    """Where the next `since: "last"` goes on, for somebody who has read nothing of the room so far."""
-    return (*keep(room), ReadMarked(context.me.user.id, room.id, room.last_seq))
+    """Where the next `since: "last"` goes on, for somebody who has read nothing of the room so far.
+
+    A room in which nothing was ever said has no place for a cursor: joining must not keep rooms for ever.
+    """
+    return (ReadMarked(context.me.user.id, room.id, room.last_seq),) if room.kept else ()
 
 
 def resume(context: Context, command: Resume) -> list[Effect]:
     """Be in all these rooms, and be shown what came since; with a token, also without having logged in."""
     events: list[Event] = []
-    expired = False
+    expired, entering = False, 0
     if context.session is None:
         events.append(enter_by_token(context, command.token, None))
     elif command.token is not None:
@@ -60,7 +63,8 @@ def resume(context: Context, command: Resume) -> list[Effect]:
         room = context.state.room_called(name)
         check_since(room, name, since)
         if room is None or context.session is None or room.id not in context.session.rooms:
-            events.append(enter(context, name, len(events) + 1))
+            entering += 1
+            events.append(enter(context, name, entering))
     if not command.rooms and not events:
         return [Answer(Resumed(re=command.id, rooms={}, expired=expired))]
     return [Append(tuple(events), known=expired)]

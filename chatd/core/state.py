@@ -102,11 +102,10 @@ class State:
         wanted = fold(nick)
         for room_id in sorted(self.directs.get(user_id, ())):
             room = self.rooms[room_id]
-            for party, last_nick in (room.parties or {}).items():
-                if party == user_id:
-                    continue
-                if other.id == party if other is not None else fold(last_nick) == wanted:
-                    return room
+            parties = room.parties or {}
+            partner = next((party for party in parties if party != user_id), user_id)  # perhaps oneself
+            if other.id == partner if other is not None else fold(parties[partner]) == wanted:
+                return room
         return None
 
     def check(self) -> Iterator[str]:
@@ -156,9 +155,13 @@ class State:
             del self.by_name[fold(room.name)]
 
     def call(self, user: User, nick: str) -> None:
-        """Give a user a nick, and free the old one."""
+        """Give a user a nick, and free the old one. The user's direct rooms are called after it."""
         self.uncall(user)
         user.nick = nick
+        for room_id in self.directs.get(user.id, ()):
+            parties = self.rooms[room_id].parties
+            if parties is not None:
+                parties[user.id] = nick
         self.nicks[fold(nick)] = user.id
         self.skeletons[skeleton(nick)] = user.id
 

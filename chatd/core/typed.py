@@ -19,6 +19,10 @@ LARGEST = 2**53
 MAX_DEPTH = 16
 
 
+class TooDeep(ValueError):
+    """A value has more levels than it may have."""
+
+
 def from_json(value: Any, *, max_depth: int = MAX_DEPTH) -> Any:
     """The value that a decoded JSON text stands for, tags replaced. ValueError tells what is wrong, and where."""
     return _walk(value, "data", max_depth, _from_tag)
@@ -61,13 +65,13 @@ def _walk(value: Any, path: str, depth: int, read_dict: Callable[[dict[str, Any]
         raise ValueError(f"{path}: {kind.__name__} is not a type that can be sent")
     if kind is not dict:
         if depth <= 0:
-            raise ValueError(f"{path}: nested too deep")
+            raise TooDeep(f"{path}: nested too deep")
         return [_walk(item, f"{path}[{n}]", depth - 1, read_dict) for n, item in enumerate(value)]
     tagged = read_dict(value, path)
     if tagged is not None:
         return tagged
     if depth <= 0:
-        raise ValueError(f"{path}: nested too deep")
+        raise TooDeep(f"{path}: nested too deep")
     for key in value:
         if type(key) is not str:
             raise ValueError(f"{path}: keys are strings, not {type(key).__name__}")
@@ -92,7 +96,7 @@ def _from_tag(value: dict[str, Any], path: str) -> Any:
         if key == "$time" and type(text) is str:
             try:
                 return _utc(datetime.fromisoformat(text))
-            except ValueError:
+            except (ValueError, OverflowError):  # in UTC it may be before the year 1 or after 9999
                 raise ValueError(f"{path}: $time is not an RFC 3339 time") from None
     return _no_tag(value, path)
 

@@ -8,7 +8,8 @@ always right for exactly those who are in the group.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from msgspec import UNSET
@@ -20,7 +21,7 @@ from chatd.core.shown import view_of
 from chatd.core.views import AwayNow, Left, Presence, Renamed, View
 from chatd.hub.link import Link, Ticket
 
-NAMES_IN_A_VIEW = 200  # a presence view with more would not fit into a frame
+BYTES_OF_A_CHANGE = 40  # that one coming or going takes besides its words, at most
 BATCH_SECONDS = 1.0  # how long a large room gathers comings and goings
 
 
@@ -65,33 +66,35 @@ class Comings:
         causes = [link for link, _ in (*self.renamed, *self.away.values()) if link is not None]
         return dict.fromkeys((*self.newcomers, *causes))
 
-    def views(self, room: str, count: int, names: bool, skip: int = 0, to: Link | None = None) -> list[Presence]:
-        """What is told of them, in views of a bounded size.
+    def views(self, room: str, count: int, most: int, skip: int = 0, to: Link | None = None) -> list[Presence]:
+        """What is told of them, in views of about `most` bytes.
 
         Left out are the first `skip` of those who joined, and what the link `to` did itself.
         """
-        if not names:
-            return [Presence(room=room, count=count)]
-        joined = list(self.joined)[skip:]
-        left = [Left(nick=nick, reason=reason) for nick, reason in self.left.items()]
-        away = [
-            AwayNow(nick=nick, away=message is not None, message=message or UNSET)
-            for nick, (cause, message) in self.away.items()
-            if cause is None or cause is not to
-        ]
-        renamed = [change for cause, change in self.renamed if cause is None or cause is not to]
-        most = max(len(joined), len(left), len(away), len(renamed))
-        return [
-            Presence(
-                room=room,
-                joined=joined[n : n + NAMES_IN_A_VIEW] or UNSET,
-                left=left[n : n + NAMES_IN_A_VIEW] or UNSET,
-                renamed=renamed[n : n + NAMES_IN_A_VIEW] or UNSET,
-                away=away[n : n + NAMES_IN_A_VIEW] or UNSET,
-                count=count,
-            )
-            for n in range(0, most, NAMES_IN_A_VIEW)
-        ]
+        views: list[Presence] = []
+        lists: dict[str, list[Any]] = {}
+        size = 0
+        for kind, change, words in self.changes(skip, to):
+            size += 4 * words + BYTES_OF_A_CHANGE  # no character takes more than 4 bytes
+            if size > most and lists:
+                views.append(Presence(room=room, count=count, **lists))
+                lists, size = {}, 4 * words + BYTES_OF_A_CHANGE
+            lists.setdefault(kind, []).append(change)
+        return [*views, Presence(room=room, count=count, **lists)] if lists else views
+
+    def changes(self, skip: int, to: Link | None) -> Iterator[tuple[str, Any, int]]:
+        """Every change, by its field in a view, and how many characters its words have."""
+        for nick in islice(self.joined, skip, None):
+            yield "joined", nick, len(nick)
+        for nick, reason in self.left.items():
+            yield "left", Left(nick=nick, reason=reason), len(nick) + len(reason)
+        for cause, change in self.renamed:
+            if cause is None or cause is not to:
+                yield "renamed", change, len(change.old) + len(change.new)
+        for nick, (cause, message) in self.away.items():
+            if cause is None or cause is not to:
+                now = AwayNow(nick=nick, away=message is not None, message=message or UNSET)
+                yield "away", now, len(nick) + len(message or "")
 
 
 class Audience:
@@ -151,11 +154,10 @@ class Fanout:
 
     def enter(self, room_id: str, name: str, link: Link) -> None:
         """Show the room live to this link from now on."""
+        self.flush_room(room_id)  # first: an audience that does not keep up may be gone then
         audience = self.audiences.get(room_id)
         if audience is None:
             audience = self.audiences[room_id] = Audience(name)
-        elif audience.pieces:
-            self.flush_room(room_id)
         encoder = link.connection.encoder(name)
         link.rooms[room_id] = encoder
         audience.add(link, encoder)
@@ -175,10 +177,10 @@ class Fanout:
 
     def regroup(self, room_id: str, link: Link) -> None:
         """Write the room otherwise for this link from now on; what is waiting is still written the old way."""
+        self.flush_room(room_id)  # first: if the peer does not keep up, it is not in the audience then
         encoder = link.rooms.get(room_id)
         if encoder is None:
             return
-        self.flush_room(room_id)
         audience = self.audiences[room_id]
         audience.remove(link, encoder)
         link.rooms[room_id] = encoder = link.connection.encoder(audience.name)
@@ -246,7 +248,8 @@ class Fanout:
         self.flush_room(room_id)  # what was said before they came and went comes first
         count = self.members(room_id)
         names = audience.size < self.limits.presence_count_members
-        views = comings.views(audience.name, count, names)
+        most = self.limits.frame_bytes // 2
+        views = comings.views(audience.name, count, most) if names else [Presence(room=audience.name, count=count)]
         apart = comings.apart()
         for encoder, group in audience.groups.items():
             blob = b"".join(map(encoder.encode, views))
@@ -258,14 +261,18 @@ class Fanout:
         for link in apart:
             if names and not link.full and link.rooms.get(room_id) is not None:
                 skip = place.get(comings.newcomers.get(link, ""), 0)
-                later = comings.views(audience.name, count, names, skip=skip, to=link)
+                later = comings.views(audience.name, count, most, skip=skip, to=link)
                 link.connection.write(b"".join(map(link.rooms[room_id].encode, later)))
         self.wake()
 
     def flush_room(self, room_id: str) -> None:
         """Write what waits for one room: one blob for each dialect, and apart for those who wrote."""
-        audience = self.dirty.pop(room_id, None)
-        if audience is None or not audience.pieces:
+        audience = self.dirty.get(room_id)
+        if audience is None:
+            return
+        if audience.comings is None or audience.timer is not None:  # else they are still to be told in this turn
+            del self.dirty[room_id]
+        if not audience.pieces:
             return
         pieces, audience.pieces = audience.pieces, []
         authors = {piece.author for piece in pieces if piece.author}

@@ -25,7 +25,7 @@ async def say_goodbye(hub: Hub, reconnect_after: float) -> None:
     hub.stopping = True
     hub.keepalive.stop()
     hub.flush()
-    await waited(hub, lambda: hub.outstanding == 0)
+    await waited(hub, lambda: hub.outstanding == 0 and not any(link.is_busy() for link in hub.links.values()))
     hub.flush()
     view = Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping", reconnect_after=reconnect_after)
     for link in list(hub.links.values()):

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import UNSET
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,9 +27,10 @@ from chatd.core.limits import Rules
 from chatd.core.questions import Snapshot
 from chatd.core.replies import failure
 from chatd.core.state import State
-from chatd.core.views import Closing
+from chatd.core.views import Closing, Error
 from chatd.hub.fanout import Fanout
 from chatd.hub.farewell import say_goodbye
+from chatd.hub.guard import Guard
 from chatd.hub.keepalive import Keepalive
 from chatd.hub.link import Link, Misread, Ticket
 from chatd.hub.replay import Replay
@@ -69,6 +71,7 @@ class Hub:
         )
         self.running = Running(self)
         self.keepalive = Keepalive(self)
+        self.guard = Guard(rules.limits, reactor.seconds)
         self._proposals: list[Proposal] = []
         self._touched: list[Any] = []
         self._ready: dict[Link, None] = {}
@@ -93,6 +96,8 @@ class Hub:
         """A peer is there."""
         link = Link(connection, secrets.token_hex(8), greeted, self.tick)
         self.links[link.id] = link
+        link.trusted = self.guard.trusts(connection.address)
+        refusal = self.guard.enter(connection.address, trusted=link.trusted)
         self.log.info(
             "connected session={session} protocol={protocol} address={address}",
             session=link.id,
@@ -103,11 +108,15 @@ class Hub:
             self.reactor.callLater(
                 0, connection.finish, Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping")
             )
+        elif refusal is not None:
+            error = Error(code=refusal.code, message=refusal.message, details=refusal.details or UNSET)
+            self.reactor.callLater(0, connection.finish, error)
         return link
 
     def disconnected(self, link: Link, reason: str) -> None:
         """A peer is gone."""
         self.links.pop(link.id, None)
+        self.guard.leave(link.connection.address)
         link.waiting.clear()
         self.log.info("disconnected session={session} reason={reason}", session=link.id, reason=reason)
         self.log_out(link, reason)
@@ -132,7 +141,7 @@ class Hub:
 
     def regroup(self, link: Link) -> None:
         """What a link's connection is shown of its rooms is written otherwise from now on."""
-        for room_id in link.rooms:
+        for room_id in list(link.rooms):
             self.fanout.regroup(room_id, link)
 
     def full(self, link: Link) -> None:
@@ -186,6 +195,7 @@ class Hub:
             ids=new_id,
             session=link.session,
             greeted=link.greeted,
+            trusted=link.trusted,
             caps=link.caps,
             known=known,
         )
@@ -199,26 +209,26 @@ class Hub:
         try:
             if type(command) is Misread:
                 raise command.refusal
-            if self.stopping:
+            if self.stopping and known is UNASKED:
                 raise Refusal(Code.SHUTTING_DOWN, "the server is stopping", retry_after=1.0)
-            effects = decide(self.context(link, known), command)
+            if not link.trusted and known is UNASKED:
+                user_id = None if link.session is None else link.session.user.id
+                self.guard.check(command, user_id, link.connection.address)
+            for effect in decide(self.context(link, known), command):
+                kind = type(effect)
+                if kind is Append:
+                    self.append(link, command, effect)  # type: ignore[arg-type]  # narrowed by `kind`
+                elif kind is Fetch:
+                    self.fetch(link, command, effect)  # type: ignore[arg-type]
+                else:
+                    self.running.run(link, command, effect)
         except Refusal as refusal:
             if link.under_way:  # replies come in the order of the requests
                 link.waiting.appendleft(Misread(id=command.id, refusal=refusal))
             else:
                 link.connection.reply(command, failure(command.id, refusal))
-            return
         except Exception:
             self.broken(link, command)
-            return
-        for effect in effects:
-            kind = type(effect)
-            if kind is Append:
-                self.append(link, command, effect)  # type: ignore[arg-type]  # narrowed by `kind`
-            elif kind is Fetch:
-                self.fetch(link, command, effect)  # type: ignore[arg-type]
-            else:
-                self.running.run(link, command, effect)
 
     def append(self, link: Link, command: Command, effect: Append) -> None:
         """Propose the events of a command; it is answered when the last of them comes back."""

@@ -50,6 +50,7 @@ class Link:
         "rooms",
         "session",
         "since",
+        "trusted",
         "under_way",
         "waiting",
     )
@@ -70,6 +71,7 @@ class Link:
         self.full = False
         self.gone = False
         self.pinged = False
+        self.trusted = True  # rates and connection caps do not hold for it
 
     def is_busy(self) -> bool:
         """Is anything of what it asked not answered yet?"""

@@ -15,12 +15,13 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatd.core.codes import Code
+from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command, Quit
 from chatd.core.replies import HistoryPage, Reply
-from chatd.core.views import Error, Presence, Typing, View
+from chatd.core.views import Presence, Typing, View
 from chatd.hub import Hub
 from chatd.protocols.connection import Connection
+from chatd.protocols.vanished import Watch
 from chatd.protocols.wire import REPLY_WRITERS, VIEW_WRITERS, Format, Unreadable, fit, format_of, read_command
 
 LENGTH = struct.Struct("!I")
@@ -54,6 +55,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     protocol = "framed"
     form: Format | None = None
+    deaf = False  # what comes now cannot be told into frames any more
 
     def __init__(self, factory: FramedFactory) -> None:
         self.shared = factory
@@ -63,10 +65,11 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     def connectionMade(self) -> None:
         self.opened(self.shared.hub, greeted=False)
+        self.shared.watch.add(self)
 
     def dataReceived(self, data: bytes) -> None:
         self.heard = self.hub.tick
-        if not self.closing:
+        if not self.closing and not self.deaf:
             super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stringReceived(self, string: bytes) -> None:
@@ -83,14 +86,16 @@ class FramedProtocol(Connection, Int32StringReceiver):
             self.received(command)
 
     def lengthLimitExceeded(self, length: int) -> None:
+        """Nothing behind it can be understood: the peer is told, after the answers to what it asked before."""
         limit = self.MAX_LENGTH
-        self.finish(
-            Error(
-                code=Code.FRAME_TOO_LARGE,
-                message=f"a frame of {length} bytes is too large, {limit} are allowed (frame_bytes)",
-                details={"limit": "frame_bytes", "value": limit, "length": length},
-            )
+        refusal = Refusal(
+            Code.FRAME_TOO_LARGE,
+            f"a frame of {length} bytes is too large, {limit} are allowed (frame_bytes)",
+            details={"limit": "frame_bytes", "value": limit, "length": length},
         )
+        self.deaf = True
+        self.misread(None, refusal)
+        self.received(Quit(reason="sent a frame that is too large"))
 
     def readConnectionLost(self) -> None:
         """The peer has said everything: answer it, then go."""
@@ -104,7 +109,14 @@ class FramedProtocol(Connection, Int32StringReceiver):
         """Our side is closed; the peer's end is awaited."""
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted gives a default
+        self.shared.watch.remove(self)
         self.lost(reason)
+
+    def vanished(self) -> None:
+        """The peer's machine has not answered for long; while it owes us reading, the hub cannot ask it."""
+        if self.link is not None:
+            self.hub.log_out(self.link, "timed out")
+            self.abort()
 
     def throttled(self, stop: bool) -> None:
         if stop:
@@ -137,6 +149,7 @@ class FramedFactory(Factory):
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.encoders: dict[tuple[Format, bool, bool], FramedEncoder] = {}
+        self.watch = Watch(hub.reactor, hub.limits.dead_seconds)
 
     def buildProtocol(self, addr: IAddress | None) -> FramedProtocol:
         return FramedProtocol(self)

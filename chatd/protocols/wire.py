@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -18,7 +19,7 @@ from chatd.core import commands, typed
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.replies import Failure, HistoryPage, Pong, Reply
-from chatd.core.views import Error, Message, View
+from chatd.core.views import Durable, Error, Message, View, microseconds
 
 
 class Format(Enum):
@@ -29,6 +30,7 @@ class Format(Enum):
 
 
 REQUESTS: dict[str, type[Command]] = {str(kind.__struct_config__.tag): kind for kind in commands.ALL}
+MOST_SAID = 400  # characters of a message about something unreadable
 CARRIES_DATA = (commands.Send, commands.Ping, commands.Auth)
 
 _json = msgspec.json.Encoder()
@@ -79,8 +81,11 @@ def read_command(payload: bytes, form: Format, *, max_depth: int = typed.MAX_DEP
         return msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
         raise Unreadable(Refusal(Code.INVALID_PARAMS, _plain(str(error))), request_id) from None
+    except typed.TooDeep as error:
+        details = {"limit": "data_depth", "value": max_depth}
+        raise Unreadable(Refusal(Code.LIMIT_EXCEEDED, _short(str(error)), details=details), request_id) from None
     except (ValueError, RecursionError) as error:
-        raise Unreadable(Refusal(Code.INVALID_PARAMS, str(error)), request_id) from None
+        raise Unreadable(Refusal(Code.INVALID_PARAMS, _short(str(error))), request_id) from None
 
 
 def _read_object(payload: bytes, form: Format) -> dict[str, Any]:
@@ -123,14 +128,22 @@ class _Double(Exception):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _Double(next(key for key in keys if keys.count(key) > 1))
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Double(key)
+            seen.add(key)
     return found
 
 
 def _plain(message: str) -> str:
     """msgspec's message in our words: `$.room` is the field `room`."""
-    return message.replace(" - at `$.", " at `").replace(" - at `$", " at `object")
+    return _short(message.replace(" - at `$.", " at `").replace(" - at `$", " at `object"))
+
+
+def _short(message: str) -> str:
+    """A message that fits into a frame, even when it quotes what the peer sent: its beginning and its end."""
+    return message if len(message) <= MOST_SAID else f"{message[: MOST_SAID // 2]} … {message[-MOST_SAID // 2 :]}"
 
 
 # -- out -------------------------------------------------------------------------------------------------
@@ -185,7 +198,7 @@ REPLY_WRITERS: dict[Format, Callable[[Reply], bytes]] = {
 
 
 def fit(reply: HistoryPage, command: Command, form: Format, limit: int) -> bytes:
-    """A page of history within `limit` bytes: cut at the side that the next page goes on from."""
+    """A page of history within `limit` bytes: cut at the side that the next page goes on from, or at both."""
     write_reply, write_view = REPLY_WRITERS[form], VIEW_WRITERS[form]
     blob = write_reply(reply)
     if len(blob) <= limit or reply.re is None:
@@ -194,15 +207,25 @@ def fit(reply: HistoryPage, command: Command, form: Format, limit: int) -> bytes
     sizes = [len(write_view(view)) + 1 for view in events]
     total = len(blob)
     forward = isinstance(command, commands.History) and command.after is not None
-    around = isinstance(command, commands.History) and command.around is not None
+    around = None
+    if isinstance(command, commands.History) and command.around is not None:
+        around = _place(events, command.around)
     prev, following = reply.prev, reply.next
-    drop_last = forward
     while total > limit and len(events) > 1:
+        # What was asked for stays: around a place, the end that is farther from it goes.
+        drop_last = forward if around is None else events[-1].seq - around >= around - events[0].seq
         total -= sizes.pop(-1 if drop_last else 0)
         events.pop(-1 if drop_last else 0)
         if drop_last:
             following = events[-1].seq
         else:
             prev = events[0].seq
-        drop_last = not drop_last if around else drop_last
     return write_reply(structs.replace(reply, events=events, prev=prev, next=following))
+
+
+def _place(events: list[Durable], around: int | datetime) -> int:
+    """The number of the event that a page was asked for around."""
+    if isinstance(around, int):
+        return around
+    when = microseconds(around)
+    return next((view.seq for view in events if microseconds(view.time) >= when), events[-1].seq)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.house import House, Transport
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure as TwistedFailure
 
@@ -97,7 +98,7 @@ class Guest(Partner):
         """Connect and log in."""
         self.now = max(self.now, self.session.dial_at or 0.0)
         self.session.dialling()
-        self.transport = Transport()
+        self.transport = Transport(peerAddress=IPv4Address("TCP", "127.0.0.1", 50_000))
         self.protocol = self.transport.protocol = self.house.framed.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
         self.session.connected(self.now)

@@ -65,7 +65,7 @@ def test_sixteen_levels_and_no_more() -> None:
         return value
 
     assert typed.check(nested(16)) == nested(16)
-    with pytest.raises(ValueError, match="nested too deep"):
+    with pytest.raises(typed.TooDeep, match="nested too deep"):
         typed.check(nested(17))
 
 

@@ -72,6 +72,18 @@ def test_resume_brings_back_all_rooms_in_one_request() -> None:
     assert [one["seq"] for one in jerry.heard if one.get("type") == "message"][-1] == 5
 
 
+def test_as_many_rooms_are_resumed_as_one_may_be_in() -> None:
+    """With a token in place of a login too."""
+    house = House(rooms_per_session=3)
+    token = house.come("tom").auth["token"]
+    tom = Peer(house)
+    tom.ask("hello", versions=[1])
+    rooms = {f"#{n}": 0 for n in range(4)}
+    assert tom.ask("resume", token=token, rooms=rooms)["error"]["code"] == "LIMIT_EXCEEDED"
+    rooms.popitem()
+    assert tom.ask("resume", token=token, rooms=rooms)["ok"]
+
+
 def test_a_reader_who_falls_behind_gets_everything_in_order_out_of_the_journal() -> None:
     house = House()
     tom, slow = house.come("tom", "#lobby"), house.come("slow", "#lobby")
@@ -150,13 +162,22 @@ def test_stop_says_goodbye_and_answers_what_was_asked() -> None:
 
 def test_since_last_goes_on_where_the_first_visit_began_even_if_nothing_was_said_in_it() -> None:
     house = House()
-    tom = house.come("tom", "#other")
+    tom = house.come("tom", "#room")
+    tom.ask("send", room="#room", body="before you came")
     bot = house.come("bot")
-    assert bot.ask("join", room="#new", since="last")["last_seq"] == 0
+    assert bot.ask("join", room="#room", since="last")["last_seq"] == 1
     bot.leave()
-    tom.ask("join", room="#new")
-    tom.ask("send", room="#new", body="while you were away")
+    tom.ask("send", room="#room", body="while you were away")
     house.restart()
     bot = house.come("bot", mechanism="token", token=bot.auth["token"])
-    assert bot.ask("join", room="#new", since="last")["ok"]
-    assert bodies(bot.heard) == [(1, "while you were away")]
+    assert bot.ask("join", room="#room", since="last")["ok"]
+    assert bodies(bot.heard) == [(2, "while you were away")]
+
+
+def test_joining_keeps_no_room_in_which_nothing_was_said() -> None:
+    house = House()
+    tom = house.come("tom")
+    for since in (None, "now", "last"):
+        assert tom.ask("join", room="#empty", since=since)["ok"]
+        assert tom.ask("part", room="#empty")["ok"]
+    assert tom.ask("list", what="rooms")["items"] == []

@@ -86,6 +86,54 @@ def test_an_over_long_frame_is_told_and_then_closed(length: int) -> None:
     assert jerry.ask("ping")["ok"]
 
 
+def test_what_was_asked_before_an_over_long_frame_is_answered_first() -> None:
+    house = House()
+    tom, jerry = house.come("tom", "#lobby"), house.come("jerry", "#lobby")
+    tom.send_bytes(frame({"type": "send", "id": "1", "room": "#lobby", "body": "x"}) + b"\xff\xff\xff\xff rubbish")
+    reply, error = tom.listen()
+    assert (reply["re"], reply["seq"], error["code"]) == ("1", 1, "FRAME_TOO_LARGE")
+    assert not tom.is_open
+    assert jerry.events()[0]["body"] == "x"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"type": "auth", "mechanism": "x" * 65000},
+        {"type": "ping", "data": {"k" * 65000: {"$": 1}}},
+        {"type": "resume", "rooms": {"#" + "x" * 60000: 7}},
+        {"type": "x" * 65000},
+        {"type": "nick", "nick": "x" * 65000},
+    ],
+)
+def test_no_answer_is_longer_than_a_frame(request_: dict) -> None:
+    """An error may quote what came, but never so much that it does not fit."""
+    house = House()
+    tom = house.come("tom")
+    assert len(json.dumps(tom.ask(request_.pop("type"), **request_))) < 2000
+
+
+def test_a_name_far_too_long_is_refused_as_a_name() -> None:
+    """A33: with a reason and a suggestion, however long it is."""
+    house = House()
+    peer = Peer(house)
+    peer.ask("hello", versions=[1])
+    error = peer.ask("auth", mechanism="guest", nick="x" * 60000)["error"]
+    assert (error["code"], error["details"]) == ("NICK_INVALID", {"suggestion": "x" * 32})
+
+
+def test_a_peer_that_vanished_while_it_owed_us_reading_is_given_up() -> None:
+    """A44: it cannot be asked, but its machine's silence tells."""
+    house = House()
+    jerry = house.come("jerry", "#lobby", caps=("presence",))
+    tom = house.come("tom", "#lobby")
+    tom.transport.stall()
+    tom.protocol.vanished()
+    house.settle()
+    assert not tom.is_open
+    assert [one["left"] for one in jerry.events() if "left" in one] == [[{"nick": "tom", "reason": "timed out"}]]
+
+
 @pytest.mark.parametrize(
     ("payload", "code"),
     [
@@ -97,7 +145,7 @@ def test_an_over_long_frame_is_told_and_then_closed(length: int) -> None:
         (b'{"type":"send","body":"\xc3"}', "INVALID_UTF8"),
         (b'{"type":"join","room":7}', "INVALID_PARAMS"),
         (b"[" * 60000, "BAD_FRAME"),
-        (b'{"type":"ping","data":' + b'{"a":' * 500 + b"1" + b"}" * 500 + b"}", "INVALID_PARAMS"),
+        (b'{"type":"ping","data":' + b'{"a":' * 500 + b"1" + b"}" * 500 + b"}", "LIMIT_EXCEEDED"),
     ],
 )
 def test_a_bad_object_in_a_good_frame_is_answered_and_the_connection_lives(payload: bytes, code: str) -> None:

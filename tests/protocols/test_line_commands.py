@@ -109,7 +109,7 @@ MISUSED = [
     ("/etc/passwd is a file", "Nothing was sent."),
     ("/react 3 " + "x" * 65, "A reaction has at most 64 characters."),
     ("/quit " + "x" * 513, "The reason is too long: 512 characters are allowed. Nothing was sent."),
-    ("/nick " + "x" * 257, "The nick is too long: 256 characters are allowed. Nothing was sent."),
+    ("/join #" + "x" * 256, "The room is too long: 256 characters are allowed. Nothing was sent."),
 ]
 
 

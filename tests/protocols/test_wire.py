@@ -58,8 +58,10 @@ BAD = [
     (b'{"type":"ping","data":NaN}', "BAD_FRAME"),
     (b'{"type":"ping","data":1e999}', "BAD_FRAME"),
     (b'{"type":"ping","data":9007199254740993}', "INVALID_PARAMS"),
-    (b'{"type":"ping","data":' + b"[" * 17 + b"]" * 17 + b"}", "INVALID_PARAMS"),
+    (b'{"type":"ping","data":' + b"[" * 17 + b"]" * 17 + b"}", "LIMIT_EXCEEDED"),
     (b'{"a":' * 9000 + b"1" + b"}" * 9000, "BAD_FRAME"),
+    (b'{"type":"ping","data":{"$time":"9999-12-31T23:59:59-23:59"}}', "INVALID_PARAMS"),
+    (b'{"type":"ping","data":{"$time":"0001-01-01T00:00:00+23:59"}}', "INVALID_PARAMS"),
     (b'{"type":"join","room":"#a","since":-1}', "INVALID_PARAMS"),
     (b'{"type":"relate","room":"#a","target":1,"rel":"praise"}', "INVALID_PARAMS"),
 ]
@@ -177,3 +179,22 @@ def test_the_schema_describes_what_is_really_sent_and_read() -> None:
         assert not checker.is_valid(json.loads(payload))
     for group, kinds in {"request": commands.ALL, "event": views.ALL, "reply": replies.ALL}.items():
         assert len(whole["$defs"][group]["anyOf"]) == len(kinds)
+
+
+@pytest.mark.parametrize("around", [1, 4, 5, 8, 9, views.moment(4), views.moment(9), datetime(2000, 1, 1)])
+def test_a_page_around_a_place_keeps_that_place_when_it_is_cut(around: int | datetime) -> None:
+    events = [message(seq=n, time=views.moment(n), body="x" * (900 if n < 5 else 90)) for n in range(1, 9)]
+    page = replies.HistoryPage(re="1", room="#a", events=events, prev=None, next=None, first_seq=1, last_seq=8)
+    command = commands.History(id="1", room="#a", around=around)
+    cut = json.loads(wire.fit(page, command, Format.JSON, 1500))
+    numbers = [one["seq"] for one in cut["events"]]
+    wanted = min(8, around if isinstance(around, int) else views.microseconds(around))
+    assert wanted in numbers
+    assert cut["prev"] == (numbers[0] if numbers[0] > 1 else None)
+    assert cut["next"] == (numbers[-1] if numbers[-1] < 8 else None)
+
+
+def test_a_key_that_is_there_twice_is_named_however_many_there_are() -> None:
+    keys = ",".join(f'"{n}":1' for n in range(6000))
+    with pytest.raises(Unreadable, match="'5999' is there twice"):
+        read_command(f'{{"type":"ping",{keys},"5999":2}}'.encode(), Format.JSON)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
@@ -52,9 +53,9 @@ class Transport(StringTransportWithDisconnection):
 class Peer:
     """A framed program; `heard` is everything that came to it, as dicts."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, address: str = "127.0.0.1") -> None:
         self.house = house
-        self.transport = Transport()
+        self.transport = Transport(peerAddress=IPv4Address("TCP", address, 50_000))
         self.protocol = house.framed.buildProtocol(None)
         self.transport.protocol = self.protocol
         self.heard: list[Json] = []
@@ -153,9 +154,11 @@ class House:
             self.clock.advance(0)
         raise AssertionError("the house does not come to rest")
 
-    def come(self, nick: str, /, *rooms: str, caps: tuple[str, ...] = (), **auth: Any) -> Peer:
+    def come(
+        self, nick: str, /, *rooms: str, caps: tuple[str, ...] = (), address: str = "127.0.0.1", **auth: Any
+    ) -> Peer:
         """Somebody who has logged in and is in these rooms."""
-        peer = Peer(self)
+        peer = Peer(self, address)
         assert peer.ask("hello", versions=[1], caps=list(caps))["ok"]
         reply = peer.ask("auth", **({"mechanism": "guest", "nick": nick} | auth))
         assert reply["ok"], reply

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from support.house import House, Transport
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
@@ -45,7 +46,7 @@ class Person:
 
     def __init__(self, house: House, name: str = "") -> None:
         self.house = house
-        self.transport = LineTransport()
+        self.transport = LineTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 50_000))
         self.protocol = line_factory(house).buildProtocol(None)
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)

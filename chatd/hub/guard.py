@@ -1,0 +1,143 @@
+"""The guard: who may come in, and how fast they may talk. The limit falls on the one who floods, not on others.
+
+It counts connections by address and gives out tokens by user and by address: a bucket of `messages_burst` that fills
+at `messages_per_second`. A user's many connections share one bucket, so another connection gains nothing. An
+address has a larger one, for all the users that its connections may carry, so another name gains little. In
+`trusted_networks` none of this holds. What is full again is forgotten, so memory does not grow with who was here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from chatd.core.codes import Code, Refusal
+from chatd.core.commands import Auth, Command, Nick, Relate, Resume, Send, Set
+from chatd.core.limits import Limits
+
+SAID = Send | Relate | Set | Nick  # what is shown to others, and so counts as a message
+MOST_BUCKETS = 10_000  # with more, those that are full again are forgotten
+
+# RFC 1918 and 4193, and addresses of the link: whole schools and offices are behind one of these.
+PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+
+
+class Bucket:
+    """How much somebody may still do now."""
+
+    __slots__ = ("at", "tokens")
+
+    def __init__(self, tokens: float, at: float) -> None:
+        self.tokens = tokens
+        self.at = at
+
+
+class Rate:
+    """Buckets by key: so many at once, then so many a second. A rate of 0 is none."""
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self.per_second = per_second
+        self.burst = max(1.0, burst)
+        self.buckets: dict[str, Bucket] = {}
+
+    def wait(self, key: str, now: float) -> float:
+        """The seconds until this may be done once more; 0, and a token is gone, if it may be done now."""
+        if self.per_second <= 0:
+            return 0.0
+        bucket = self.buckets.get(key)
+        if bucket is None:
+            if len(self.buckets) >= MOST_BUCKETS:
+                self.forget(now)
+            bucket = self.buckets[key] = Bucket(self.burst, now)
+        else:
+            bucket.tokens = min(self.burst, bucket.tokens + max(0.0, now - bucket.at) * self.per_second)
+            bucket.at = now
+        if bucket.tokens >= 1:
+            bucket.tokens -= 1
+            return 0.0
+        return (1 - bucket.tokens) / self.per_second
+
+    def forget(self, now: float) -> None:
+        """Drop the buckets that are full again."""
+        full = self.burst / self.per_second
+        self.buckets = {key: bucket for key, bucket in self.buckets.items() if now - bucket.at < full}
+
+
+class Guard:
+    """Holds one server's limits by user and by address. `seconds` tells the time."""
+
+    def __init__(self, limits: Limits, seconds: Callable[[], float]) -> None:
+        self.limits = limits
+        self.seconds = seconds
+        self.networks = [ipaddress.ip_network(network, strict=False) for network in limits.trusted_networks]
+        self.connections: dict[str, int] = {}
+        rate, burst = limits.messages_per_second, limits.messages_burst
+        many = limits.connections_per_address
+        self.by_user = Rate(rate, burst)
+        self.by_address = Rate(rate * many, burst * many)
+        self.logins = Rate(limits.logins_per_minute / 60, limits.logins_per_minute)
+
+    def trusts(self, address: str) -> bool:
+        """Whether an address is in a trusted network. A Unix socket is as near as loopback."""
+        place = parsed(address)
+        if place is None:
+            return bool(self.networks)
+        return any(place in network for network in self.networks if network.version == place.version)
+
+    def enter(self, address: str, *, trusted: bool) -> Refusal | None:
+        """Count one more connection; a refusal if there are too many from there. Either way `leave` is due."""
+        count = self.connections[address] = self.connections.get(address, 0) + 1
+        place = parsed(address)
+        is_near = place is not None and any(place in net for net in PRIVATE if net.version == place.version)
+        limit, most = "connections_per_address", self.limits.connections_per_address
+        if is_near:
+            limit, most = "connections_per_private_address", self.limits.connections_per_private_address
+        if trusted or most == 0 or count <= most:
+            return None
+        reason = f"{most} connections from one address are allowed ({limit})"
+        return Refusal(Code.LIMIT_EXCEEDED, reason, details={"limit": limit, "value": most})
+
+    def leave(self, address: str) -> None:
+        """One connection less."""
+        count = self.connections.get(address, 0) - 1
+        if count > 0:
+            self.connections[address] = count
+        else:
+            self.connections.pop(address, None)
+
+    def check(self, command: Command, user_id: str | None, address: str) -> None:
+        """Refuse a command that comes too fast after others like it; `user_id` is None before a login."""
+        now = self.seconds()
+        if isinstance(command, Auth | Resume) and user_id is None:
+            wait = self.logins.wait(address, now)
+            if wait:
+                raise too_fast("logins_per_minute", self.limits.logins_per_minute, "logins a minute", wait)
+        elif isinstance(command, SAID) and user_id is not None:
+            wait = self.by_user.wait(user_id, now) or self.by_address.wait(address, now)
+            if wait:
+                raise too_fast("messages_per_second", self.limits.messages_per_second, "messages a second", wait)
+
+
+def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address as such; None for a Unix socket. An IPv4 address in IPv6 clothes counts as what it is."""
+    try:
+        place = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(place, "ipv4_mapped", None) or place
+
+
+def too_fast(limit: str, most: float, what: str, wait: float) -> Refusal:
+    """The refusal of something that may be done again in a while."""
+    wait = round(wait + 0.005, 2)
+    return Refusal(
+        Code.RATE_LIMITED,
+        f"{most:g} {what} are allowed ({limit}); try again in {wait:g} s",
+        retry_after=wait,
+        details={"limit": limit, "value": most},
+    )

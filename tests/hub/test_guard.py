@@ -1,0 +1,110 @@
+"""Limits of rates and of connections: they fall on the one who floods, and say when to try again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.house import House, Peer, bodies
+
+from chatd.core.limits import Limits
+from chatd.hub.guard import Guard, Rate
+
+FAR = "203.0.113.7"
+
+
+def test_a_burst_is_allowed_and_then_a_steady_rate() -> None:
+    """Told with `retry_after`; the neighbour at the same address and everybody else notice nothing."""
+    house = House(messages_burst=3, messages_per_second=2)
+    flooder, neighbour = (house.come(nick, "#lobby", address=FAR) for nick in ("flooder", "neighbour"))
+    replies = [flooder.ask("send", room="#lobby", body=str(n)) for n in range(5)]
+    assert [one["ok"] for one in replies] == [True, True, True, False, False]
+    error = replies[-1]["error"]
+    assert error["code"] == "RATE_LIMITED"
+    assert error["details"] == {"limit": "messages_per_second", "value": 2.0}
+    assert 0 < error["retry_after"] <= 0.51
+    assert neighbour.ask("send", room="#lobby", body="me")["ok"]
+    house.settle(error["retry_after"])
+    assert flooder.ask("send", room="#lobby", body="again")["ok"]
+    neighbour.listen()
+    assert bodies(neighbour.heard) == [(1, "0"), (2, "1"), (3, "2"), (5, "again")]
+
+
+def test_another_connection_of_the_same_user_shares_the_bucket() -> None:
+    house = House(messages_burst=2, messages_per_second=1)
+    tom = house.come("tom", "#lobby", address=FAR)
+    again = house.come("tom", "#lobby", address="198.51.100.1", mechanism="token", token=tom.auth["token"])
+    assert [one.ask("send", room="#lobby", body="x")["ok"] for one in (tom, again, tom)] == [True, True, False]
+
+
+def test_new_names_from_one_address_do_not_help_for_long() -> None:
+    house = House(messages_burst=2, messages_per_second=1, connections_per_address=2, logins_per_minute=100)
+    said = 0
+    for n in range(10):
+        peer = house.come(f"n{n}", "#lobby", address=FAR)
+        said += sum(peer.ask("send", room="#lobby", body="x")["ok"] for _ in range(2))
+        peer.ask("quit")
+    assert said == 4
+
+
+def test_loopback_is_trusted_unless_set_otherwise_and_is_told_so() -> None:
+    house = House(messages_burst=1, messages_per_second=1)
+    near = house.come("near", "#lobby")
+    assert all(near.ask("send", room="#lobby", body="x")["ok"] for _ in range(20))
+    for networks, rate in ((("127.0.0.0/8",), 0), ((), 1.0)):
+        house = House(messages_burst=1, messages_per_second=1, trusted_networks=networks)
+        told = Peer(house).ask("hello", versions=[1])["limits"]
+        assert (told["messages_per_second"], "trusted_networks" in told) == (rate, False)
+    tom = house.come("tom", "#lobby")
+    assert [tom.ask("send", room="#lobby", body="x")["ok"] for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("address", "most"),
+    [(FAR, 2), ("2001:db8::1", 2), ("192.168.1.5", 3), ("::ffff:203.0.113.9", 2), ("127.0.0.1", 99)],
+)
+def test_connections_from_one_address_are_counted(address: str, most: int) -> None:
+    """A28, A32: generous on private networks, unlimited on loopback; the one too many is told and closed."""
+    house = House(connections_per_address=2, connections_per_private_address=3)
+    peers = [Peer(house, address) for _ in range(5)]
+    house.settle()
+    assert [peer.is_open for peer in peers] == [n < most for n in range(5)]
+    if most < 5:
+        [error] = peers[-1].events("error")
+        assert (error["code"], error["details"]["value"]) == ("LIMIT_EXCEEDED", most)
+    assert Peer(house, "198.51.100.99").ask("hello", versions=[1])["ok"]
+    for peer in peers:
+        if peer.is_open:
+            peer.leave()
+    assert Peer(house, address).ask("hello", versions=[1])["ok"]
+    assert len(house.hub.guard.connections) == 2
+
+
+def test_logins_from_one_address_are_limited() -> None:
+    house = House(logins_per_minute=3)
+    for n in range(3):
+        house.come(f"n{n}", address=FAR)
+    peer = Peer(house, FAR)
+    peer.ask("hello", versions=[1])
+    error = peer.ask("auth", mechanism="guest", nick="late")["error"]
+    assert (error["code"], error["details"]["limit"]) == ("RATE_LIMITED", "logins_per_minute")
+    house.settle(21)
+    assert peer.ask("auth", mechanism="guest", nick="late")["ok"]
+
+
+@given(st.lists(st.floats(0, 3), max_size=80), st.floats(0.5, 20), st.integers(1, 20))
+def test_no_more_than_burst_and_rate_ever_passes(pauses: list[float], per_second: float, burst: int) -> None:
+    rate, now, passed = Rate(per_second, burst), 0.0, 0
+    for pause in pauses:
+        now += pause
+        passed += rate.wait("x", now) == 0
+    assert passed <= burst + now * per_second + 1e-6
+
+
+def test_who_has_been_quiet_is_forgotten() -> None:
+    now = [0.0]
+    guard = Guard(Limits(), lambda: now[0])
+    for n in range(30_000):
+        now[0] += 0.01
+        guard.by_user.wait(str(n), now[0])
+    assert len(guard.by_user.buckets) <= 10_001
