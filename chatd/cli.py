@@ -21,6 +21,12 @@ COMMANDS = {
     "tail": ("chatd.client.commands", "print what is said in a room, as it is said"),
     "history": ("chatd.client.commands", "print what was said in a room"),
     "config": ("chatd.cli_config", "write, check and show the settings"),
+    "backup": ("chatd.cli_journal", "copy the journal into a file, while the server runs"),
+    "restore": ("chatd.cli_journal", "make a backup the journal again"),
+    "export": ("chatd.cli_export", "write what was said to a file, to read or to import again"),
+    "import": ("chatd.cli_export", "take rooms out of an export into the journal"),
+    "purge": ("chatd.cli_journal", "remove what is old from the journal, for good"),
+    "verify": ("chatd.cli_journal", "look through a journal's file for damage"),
     "protocol": ("chatd.cli_protocol", "print the protocol's JSON Schema, for those who write clients"),
     "version": ("", "print the version"),
 }

@@ -21,9 +21,11 @@ import chatd
 from chatd.config import Loaded
 from chatd.core.events import Entry
 from chatd.core.limits import Rules
+from chatd.core.retention import age
 from chatd.datafolder import DataFolder, folder_path
 from chatd.errors import Exit, OperatorError
 from chatd.hub import Hub
+from chatd.hub.retention import Retention
 from chatd.journal import open_journal
 from chatd.listeners import Listener, Way, addresses, endpoint_of, listen, listener_of, wanted
 from chatd.protocols import detect, framed, line
@@ -111,6 +113,10 @@ class ChatService(Service):
         self._hub = hub = Hub(journal=journal, rules=rules, reactor=self._reactor, settings=self.settings)
         hub.start(snapshot)
         self._on_end("saying goodbye", hub.stop, GOODBYE_SECONDS)
+        if settings.retention:
+            retention = Retention(hub, age(settings.retention))
+            retention.start()
+            self._on_end("leaving what is old", retention.stop)
         return hub
 
     def _entries_received(self, entries: Sequence[Entry]) -> None:

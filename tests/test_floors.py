@@ -34,6 +34,8 @@ FLOORS = {
     "chatd.__main__": 5,
     "chatd.cli": 5,
     "chatd.cli_config": 5,
+    "chatd.cli_export": 5,
+    "chatd.cli_journal": 5,
     "chatd.cli_protocol": 5,
     "chatd.cli_serve": 5,
     "chatd.tap": 5,

@@ -23,6 +23,7 @@ from chatd.core.events import (
     NickChanged,
     Numbered,
     Parted,
+    Purged,
     ReadMarked,
     Related,
     RoomChanged,
@@ -66,6 +67,13 @@ def room_made(state: State, entry: Entry, event: RoomMade) -> list[Effect]:
 
 def read_marked(state: State, entry: Entry, event: ReadMarked) -> list[Effect]:
     return [effects.CursorMoved(event.user_id, event.room_id, event.seq)]
+
+
+def purged(state: State, entry: Entry, event: Purged) -> list[Effect]:
+    room = state.rooms.get(event.room_id)
+    if room is not None:
+        room.first_seq = max(room.first_seq, event.first_seq)
+    return NOTHING
 
 
 def logged_in(state: State, entry: Entry, event: LoggedIn) -> list[Effect]:
@@ -164,6 +172,7 @@ APPLY: dict[type[Event], Callable[[State, Entry, Any], list[Effect]]] = {
     RoomChanged: room_changed,
     RoomMade: room_made,
     ReadMarked: read_marked,
+    Purged: purged,
     LoggedIn: logged_in,
     LoggedOut: logged_out,
     NickChanged: nick_changed,

@@ -100,6 +100,13 @@ class ReadMarked(Kept, frozen=True, tag="read/1"):
     seq: int
 
 
+class Purged(Kept, frozen=True, tag="purged/1"):
+    """What a room had before the number `first_seq` has been removed, for good."""
+
+    room_id: str
+    first_seq: int
+
+
 # -- passing ---------------------------------------------------------------------------------------------
 
 
@@ -150,7 +157,7 @@ class AwayChanged(Passing, frozen=True, tag="away/1"):
     message: str | None
 
 
-STORED = MessageSent | Related | RoomChanged | RoomMade | ReadMarked
+STORED = MessageSent | Related | RoomChanged | RoomMade | ReadMarked | Purged
 
 
 # -- entries ---------------------------------------------------------------------------------------------

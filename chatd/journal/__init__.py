@@ -27,14 +27,24 @@ def open_journal(url: str, *, reactor: Any, settings: Any, data_dir: str | Path)
 
     `settings.durability` is `fsync`, `normal` or `memory`. Raises `OperatorError` if no kind has such a URL.
     """
-    kind, colon, place = url.partition(":")
-    if url == "memory:":
+    path = file_of(url, data_dir)
+    if path is None:
         from chatd.journal.memory import MemoryJournal
 
         return MemoryJournal(reactor=reactor)
-    if colon and kind == "sqlite" and (not place or Path(place).is_absolute()):
-        from chatd.journal.sqlite import SqliteJournal
+    from chatd.journal.sqlite import SqliteJournal
 
-        path = Path(place) if place else Path(data_dir) / "chatd.db"
-        return SqliteJournal(path, reactor=reactor, durability=settings.durability)
+    return SqliteJournal(path, reactor=reactor, durability=settings.durability)
+
+
+def file_of(url: str, data_dir: str | Path) -> Path | None:
+    """The file of the journal that `url` names; None if it has none.
+
+    Raises `OperatorError` if no kind has such a URL.
+    """
+    kind, colon, place = url.partition(":")
+    if url == "memory:":
+        return None
+    if colon and kind == "sqlite" and (not place or Path(place).is_absolute()):
+        return Path(place) if place else Path(data_dir) / "chatd.db"
     raise OperatorError(f"journal {url!r}", "there is no such kind of journal", f"use {KINDS}", Exit.SETTINGS)

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chatd.core.events import Numbered, Proposal, Related, RoomMade
+from chatd.journal.chain import START, digest_of, link
 from chatd.journal.order import Counter, Earlier
-from chatd.journal.schema import SEQ_MASK, event_id
+from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
 from chatd.journal.stored import IDENTIFIED, Identified, decode, encode, msg_key
 
 # Few sizes, so that their statements stay prepared; what is missing is filled up with NULL and left out.
@@ -24,14 +25,20 @@ SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 # OR ROLLBACK: a row that is refused ends the transaction, which is what we would do ourselves. Otherwise SQLite
 # prepares to take back the statement alone, and that costs as much again as the rows.
-_ROW = "(?, ?, ?, ?, ?)"
+COLUMNS = 6
+_ROW = f"({', '.join('?' * COLUMNS)})"
 INSERT = {
-    size: f"INSERT OR ROLLBACK INTO events SELECT * FROM (VALUES {', '.join([_ROW] * size)}) WHERE column1 IS NOT NULL"
+    size: "INSERT OR ROLLBACK INTO events (id, time, target, msg_key, link, event) SELECT *"
+    f" FROM (VALUES {', '.join([_ROW] * size)}) WHERE column1 IS NOT NULL"
     for size in SIZES
 }
 FIND = {
     size: f"SELECT msg_key, id, time, event FROM events WHERE msg_key IN ({', '.join('?' * size)})" for size in SIZES
 }
+
+BEGIN_WITH = """UPDATE rooms SET first_seq = max(first_seq, ?),
+    link_before = coalesce((SELECT link FROM events WHERE id = ?), link_before) WHERE no = ?"""
+"""A room's new first number, and the link before it, as long as that is there."""
 
 Found = tuple[int, int, bytes]
 
@@ -58,14 +65,16 @@ class Batch:
         self._events: dict[int, list[Any]] = {}
         self._related: dict[int, list[int]] = {}
         self._replaced: dict[int, bytes] = {}
+        self._digests: dict[int, bytes] = {}  # of what is replaced, as it was
         self._made: list[tuple[Any, ...]] = []
         self._topics: dict[int, str] = {}
         self._cursors: dict[tuple[str, int], int] = {}
+        self._purged: dict[int, int] = {}  # what each room begins with then
 
     @property
     def is_empty(self) -> bool:
         """There is nothing to write."""
-        return not (self._events or self._replaced or self._made or self._topics or self._cursors)
+        return not (self._events or self._replaced or self._made or self._topics or self._cursors or self._purged)
 
     # -- the shelf ----------------------------------------------------------------------------------------
 
@@ -76,18 +85,18 @@ class Batch:
             if committed is None:
                 return None
             # A copy: what is committed stays as it is until this is.
-            counter = self.counters[room_id] = Counter(committed.no, committed.last_seq)
+            counter = self.counters[room_id] = Counter(committed.no, committed.last_seq, committed.link)
         return counter
 
     def earlier(self, event: Identified) -> Earlier | None:
         who = (event.author, event.msg_id or "")
         said = self._said.get(who)
-        if said is not None:
-            _, time, _, _, blob = self._events[said]
+        if said is not None and not self._is_gone(said):
+            _, time, *_, blob = self._events[said]
             return Earlier(decode(blob), time, said & SEQ_MASK)
         for found, time, blob in self._found.get(self._keys[who], ()):
             stored: Any = decode(self._replaced.get(found, blob))
-            if (stored.author, stored.msg_id) == who:
+            if (stored.author, stored.msg_id) == who and not self._is_gone(found):
                 return Earlier(stored, time, found & SEQ_MASK)
         return None
 
@@ -95,9 +104,14 @@ class Batch:
         blob = self._blob(event_id(counter.no, seq))
         return None if blob is None else decode(blob)
 
+    def _is_gone(self, number: int) -> bool:
+        return number & SEQ_MASK < self._purged.get(number >> SEQ_BITS, 0)
+
     def _blob(self, wanted: int) -> bytes | None:
+        if self._is_gone(wanted):
+            return None
         if (row := self._events.get(wanted)) is not None:
-            blob: bytes = row[4]
+            blob: bytes = row[-1]
             return blob
         if (replaced := self._replaced.get(wanted)) is not None:
             return replaced
@@ -114,7 +128,7 @@ class Batch:
 
     def make_room(self, made: RoomMade, time: int) -> None:
         self.rooms += 1
-        self.counters[made.room_id] = Counter(self.rooms, 0)
+        self.counters[made.room_id] = Counter(self.rooms, 0, START)
         self._made.append((self.rooms, made.room_id, made.name, encode(made.parties), time))
 
     def put(self, counter: Counter, event: Numbered, time: int, blob: bytes) -> None:
@@ -129,12 +143,14 @@ class Batch:
             if isinstance(event, Related):
                 target = event_id(counter.no, event.target)
                 self._related.setdefault(target, []).append(number)
-        self._events[number] = [number, time, target, key, blob]
+        counter.link = link(counter.link, event, counter.last_seq, time, digest_of(blob))
+        self._events[number] = [number, time, target, key, counter.link, blob]
 
     def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
         number = event_id(counter.no, seq)
+        self._digests[number] = digest_of(self._blob(number) or b"")
         if number in self._events:
-            self._events[number][4] = encode(event)
+            self._events[number][-1] = encode(event)
         else:
             self._replaced[number] = encode(event)
 
@@ -145,6 +161,9 @@ class Batch:
         cursor = (user_id, counter.no)
         self._cursors[cursor] = max(self._cursors.get(cursor, 0), seq)
 
+    def purge(self, counter: Counter, first_seq: int) -> None:
+        self._purged[counter.no] = max(self._purged.get(counter.no, 0), first_seq)
+
     # -- the transaction ----------------------------------------------------------------------------------
 
     def write(self) -> None:
@@ -154,23 +173,28 @@ class Batch:
             many("INSERT INTO rooms (no, room_id, name, parties, made) VALUES (?, ?, ?, ?, ?)", self._made)
         for size, rows in _portions(list(self._events.values())):
             values = [value for row in rows for value in row]
-            values.extend([None] * ((size - len(rows)) * 5))
+            values.extend([None] * ((size - len(rows)) * COLUMNS))
             execute(INSERT[size], values)
         if self._replaced:
             many("UPDATE events SET event = ? WHERE id = ?", [(blob, n) for n, blob in self._replaced.items()])
+        if self._digests:
+            many("UPDATE events SET digest = ? WHERE id = ?", [(digest, n) for n, digest in self._digests.items()])
         if self._topics:
             many("UPDATE rooms SET topic = ? WHERE no = ?", [(topic, no) for no, topic in self._topics.items()])
         if self._cursors:
             forward = "ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)"
             cursors = [(user_id, no, seq) for (user_id, no), seq in self._cursors.items()]
             many(f"INSERT INTO cursors VALUES (?, ?, ?) {forward}", cursors)
+        for no, first in self._purged.items():
+            execute(BEGIN_WITH, (first, event_id(no, first - 1), no))
+            execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (event_id(no, 0), event_id(no, first) - 1))
 
     def is_in(self, connection: sqlite3.Connection) -> bool:
         """Whether the file has this batch: a transaction is there as a whole or not at all."""
         if self._events:
-            number, time, _, _, blob = next(reversed(self._events.values()))
-            found = connection.execute("SELECT time, event FROM events WHERE id = ?", (number,)).fetchone()
-            return bool(found == (time, blob))
+            number, _, _, _, last, _ = next(reversed(self._events.values()))
+            found = connection.execute("SELECT link FROM events WHERE id = ?", (number,)).fetchone()
+            return bool(found == (last,))
         if self._made:
             made = connection.execute("SELECT 1 FROM rooms WHERE (no, room_id) = (?, ?)", self._made[-1][:2])
             return made.fetchone() is not None

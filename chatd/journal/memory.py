@@ -75,21 +75,25 @@ class MemoryJournal:
 
 
 class _Room(Struct):
-    """A room, its counter, and its entries: the one numbered n at n - 1."""
+    """A room, its counter, and its entries: the one numbered n at n - `first`."""
 
     made: RoomMade
     counter: Counter
     topic: str = ""
+    first: int = 1
     times: list[int] = []
     blobs: list[bytes] = []
 
     def rows(self, low: int, high: int, descending: bool) -> Iterator[Row]:
         numbers = range(low, high + 1)
         for seq in reversed(numbers) if descending else numbers:
-            yield Row(seq, self.times[seq - 1], self.blobs[seq - 1])
+            yield Row(seq, self.times[seq - self.first], self.blobs[seq - self.first])
+
+    def at(self, seq: int) -> Numbered | None:
+        return decode(self.blobs[seq - self.first]) if self.first <= seq <= self.counter.last_seq else None
 
     def time_of(self, seq: int) -> int:
-        return self.times[seq - 1]
+        return self.times[seq - self.first]
 
 
 class Memory:
@@ -106,8 +110,8 @@ class Memory:
     def snapshot(self) -> Snapshot:
         """What a hub starts from."""
         rooms = [
-            StoredRoom(room.made.room_id, room.made.name, room.made.parties, 1, room.counter.last_seq, room.topic)
-            for room in self._by_no
+            StoredRoom(room_id, room.made.name, room.made.parties, room.first, room.counter.last_seq, room.topic)
+            for room_id, room in self._rooms.items()
         ]
         return Snapshot(rooms, self.secret)
 
@@ -130,14 +134,13 @@ class Memory:
         if room is None:
             return Page([], 1, 0)
         last = room.counter.last_seq
-        rows = fill(span(question, 1, last, room.time_of), room.rows, question.max_bytes)
-        return Page([Entry(decode(blob), time, seq) for seq, time, blob in rows], 1, last)
+        rows = fill(span(question, room.first, last, room.time_of), room.rows, question.max_bytes)
+        return Page([Entry(decode(blob), time, seq) for seq, time, blob in rows], room.first, last)
 
     def _entry(self, question: EntryWanted) -> Entry | None:
         room = self._rooms.get(question.room_id)
-        if room is None or not 1 <= question.seq <= room.counter.last_seq:
-            return None
-        return Entry(decode(room.blobs[question.seq - 1]), room.times[question.seq - 1], question.seq)
+        event = None if room is None else room.at(question.seq)
+        return None if room is None or event is None else Entry(event, room.time_of(question.seq), question.seq)
 
     # -- the shelf ----------------------------------------------------------------------------------------
 
@@ -150,15 +153,16 @@ class Memory:
         if place is None:
             return None
         room, seq = place
-        return Earlier(decode(room.blobs[seq - 1]), room.times[seq - 1], seq)
+        said = room.at(seq)
+        return None if said is None else Earlier(said, room.time_of(seq), seq)
 
     def at(self, counter: Counter, seq: int) -> Numbered | None:
-        return decode(self._by_no[counter.no].blobs[seq - 1])
+        return self._by_no[counter.no].at(seq)
 
     def edits(self, counter: Counter, seq: int) -> Iterable[tuple[int, Related]]:
-        blobs = self._by_no[counter.no].blobs
+        room = self._by_no[counter.no]
         for number in self._related.get((counter.no, seq), ()):
-            event = decode(blobs[number - 1])
+            event = room.at(number)
             if isinstance(event, Related) and event.rel == "edit" and not event.redacted:
                 yield number, event
 
@@ -178,7 +182,8 @@ class Memory:
             self._msg_ids[event.author, msg_id] = (room, counter.last_seq)
 
     def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
-        self._by_no[counter.no].blobs[seq - 1] = encode(event)
+        room = self._by_no[counter.no]
+        room.blobs[seq - room.first] = encode(event)
 
     def set_topic(self, counter: Counter, topic: str) -> None:
         self._by_no[counter.no].topic = topic
@@ -187,3 +192,14 @@ class Memory:
         cursors = self._cursors.setdefault(user_id, {})
         room_id = self._by_no[counter.no].made.room_id
         cursors[room_id] = max(cursors.get(room_id, 0), seq)
+
+    def purge(self, counter: Counter, first_seq: int) -> None:
+        room = self._by_no[counter.no]
+        gone = max(first_seq - room.first, 0)
+        for seq, blob in enumerate(room.blobs[:gone], room.first):
+            self._related.pop((counter.no, seq), None)
+            event: Any = decode(blob)
+            if getattr(event, "msg_id", None) is not None:
+                self._msg_ids.pop((event.author, event.msg_id), None)
+        del room.times[:gone], room.blobs[:gone]
+        room.first += gone

@@ -21,6 +21,7 @@ from chatd.core.events import (
     Numbered,
     Passing,
     Proposal,
+    Purged,
     ReadMarked,
     Related,
     RoomChanged,
@@ -32,10 +33,12 @@ log = Logger()
 
 
 class Counter(Struct):
-    """How far a room has come. `no` is the room's own number in this store."""
+    """How far a room has come. `no` is the room's own number in this store; `link` the last one of its chain
+    (`chatd.journal.chain`), if the store keeps one."""
 
     no: int
     last_seq: int
+    link: bytes = b""
 
 
 class Earlier(Struct, frozen=True):
@@ -75,6 +78,9 @@ class Shelf(Protocol):
 
     def mark(self, counter: Counter, user_id: str, seq: int) -> None:
         """Move a read cursor, if that is forward."""
+
+    def purge(self, counter: Counter, first_seq: int) -> None:
+        """Keep no longer what the room has before this number."""
 
 
 def settle(proposals: Sequence[Proposal], shelf: Shelf) -> list[Entry]:
@@ -192,10 +198,21 @@ def _read_marked(shelf: Shelf, proposal: Proposal, event: ReadMarked, blob: byte
     return passed(proposal)
 
 
+def _purged(shelf: Shelf, proposal: Proposal, event: Purged, blob: bytes) -> Entry:
+    counter = shelf.counter(event.room_id)
+    if counter is None:
+        return _bug(proposal, "its room was never made")
+    if not 1 <= event.first_seq <= counter.last_seq + 1:
+        return refused(proposal, Code.NO_SUCH_MESSAGE)
+    shelf.purge(counter, event.first_seq)
+    return passed(proposal)
+
+
 PLACE: dict[type[Event], Callable[[Shelf, Proposal, Any, bytes], Entry]] = {
     MessageSent: _sent,
     Related: _related,
     RoomChanged: _room_changed,
     RoomMade: _room_made,
     ReadMarked: _read_marked,
+    Purged: _purged,
 }

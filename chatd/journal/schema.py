@@ -17,7 +17,11 @@ APPLICATION_ID = 0x63686174
 """Marks the file as ours (https://www.sqlite.org/pragma.html#pragma_application_id): "chat" in ASCII."""
 
 VERSION = 1
-"""Of the tables; kept in `user_version`."""
+"""Of the tables; kept in `user_version`.
+
+`link` is an event's place in the chain (`chatd.journal.chain`), `link_before` the one before a room's `first_seq`.
+`digest` is there only once the content is not: else it is the digest of `event`.
+"""
 
 SEQ_BITS = 36
 """An event's id is its room's `no` shifted by this, and its `seq`: a page is one stretch of one b-tree. That leaves
@@ -37,6 +41,7 @@ CREATE TABLE rooms (
     name TEXT NOT NULL,
     parties BLOB NOT NULL,
     first_seq INTEGER NOT NULL DEFAULT 1,
+    link_before BLOB NOT NULL DEFAULT (zeroblob(16)),
     topic TEXT NOT NULL DEFAULT '',
     made INTEGER NOT NULL
 );
@@ -45,7 +50,9 @@ CREATE TABLE events (
     time INTEGER NOT NULL,
     target INTEGER,
     msg_key INTEGER,
-    event BLOB NOT NULL
+    link BLOB NOT NULL,
+    event BLOB NOT NULL,
+    digest BLOB
 );
 CREATE INDEX events_by_target ON events (target) WHERE target IS NOT NULL;
 CREATE INDEX events_by_msg_key ON events (msg_key) WHERE msg_key IS NOT NULL;
@@ -122,6 +129,25 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that only reads, and sees what is committed."""
     return _connect(path, "ro")
+
+
+def connect_known(path: Path) -> sqlite3.Connection:
+    """A connection that only reads a file that is known to be a journal. Raises `OperatorError` if it is none.
+
+    A server may be running on it.
+    """
+    if not path.is_file():
+        raise _broken(path, "there is no such file", "name its folder with --data-dir")
+    try:
+        connection = connect_reader(path)
+        try:
+            _recognise(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except (OSError, sqlite3.Error) as error:
+        raise explain(path, error) from error
+    return connection
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -23,12 +23,13 @@ from chatd.journal.order import Counter, not_stored, settle
 
 Connect = Callable[[Path, str], sqlite3.Connection]
 
-_LAST = f"""coalesce((
-    SELECT id & {schema.SEQ_MASK} FROM events
+_NEWEST = f"""FROM events
     WHERE id BETWEEN no << {schema.SEQ_BITS} AND (no << {schema.SEQ_BITS}) | {schema.SEQ_MASK}
-    ORDER BY id DESC LIMIT 1
-), first_seq - 1)"""
-"""A room's last number. It is stored nowhere else, so that nothing can disagree with it."""
+    ORDER BY id DESC LIMIT 1"""
+_LAST = f"""
+    coalesce((SELECT id & {schema.SEQ_MASK} {_NEWEST}), first_seq - 1),
+    coalesce((SELECT link {_NEWEST}), link_before)"""
+"""A room's last number and last link. They are stored nowhere else, so that nothing can disagree with them."""
 
 
 class Store:
@@ -66,11 +67,11 @@ class Store:
     def _load(self, connection: sqlite3.Connection) -> list[StoredRoom]:
         parties = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
         rooms = []
-        for no, room_id, name, blob, first_seq, topic, last_seq in connection.execute(
+        for no, room_id, name, blob, first_seq, topic, last_seq, link in connection.execute(
             f"SELECT no, room_id, name, parties, first_seq, topic, {_LAST} FROM rooms ORDER BY no"
         ):
             rooms.append(StoredRoom(room_id, name, parties.decode(blob), first_seq, last_seq, topic))
-            self._counters[room_id] = Counter(no, last_seq)
+            self._counters[room_id] = Counter(no, last_seq, link)
             self._rooms = no
         return rooms
 

@@ -10,12 +10,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatd.core.events import Event, MessageSent, Parted, Proposal, ReadMarked, Related, RoomChanged, RoomMade
+from chatd.core.events import Event, MessageSent, Parted, Proposal, Purged, ReadMarked, Related, RoomChanged, RoomMade
 from chatd.core.questions import CursorsWanted, EntryWanted, PageWanted, Side
 from chatd.journal.memory import Memory
 from chatd.journal.reader import answer_from
 from chatd.journal.schema import connect_reader
 from chatd.journal.store import Store
+from chatd.journal.verify import verify
 
 ROOMS = st.sampled_from(["r1", "r2", "r3"])
 USERS = st.sampled_from(["ann", "bob"])
@@ -42,6 +43,7 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(RoomChanged, ROOMS, USERS, USERS, st.dictionaries(st.sampled_from(["topic", "slow"]), WORDS)),
     st.builds(RoomMade, ROOMS, WORDS),
     st.builds(ReadMarked, USERS, ROOMS, NUMBERS),
+    st.builds(Purged, ROOMS, NUMBERS),
     st.builds(Parted, USERS, ROOMS, WORDS),
 )
 proposals = st.builds(Proposal, events, st.integers(0, 20), st.integers())
@@ -87,6 +89,9 @@ def test_the_kinds_agree(beginning: Any, batches: Any, pages: Any) -> None:
         reader = connect_reader(Path(folder, "chatd.db"))
         for question in [*QUESTIONS, *pages]:
             assert spelled(answer_from(reader, question)) == spelled(memory.answer(question)), question
+        faults: list[str] = []
+        verify(reader, faults.append)
+        assert faults == []
         reader.close()
         store.close()
         store = Store(Path(folder, "chatd.db"), "memory")
