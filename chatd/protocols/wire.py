@@ -7,6 +7,7 @@ PROTOCOL.md sections 1 and 2.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
@@ -32,6 +33,9 @@ class Format(Enum):
 REQUESTS: dict[str, type[Command]] = {str(kind.__struct_config__.tag): kind for kind in commands.ALL}
 MOST_SAID = 400  # characters of a message about something unreadable
 CARRIES_DATA = (commands.Send, commands.Ping, commands.Auth)
+
+# The end of each key; also of some strings inside, which only costs a closer look.
+KEY = re.compile(rb'"[ \t\r\n]*:')
 
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
@@ -99,7 +103,7 @@ def _read_object(payload: bytes, form: Format) -> dict[str, Any]:
         raise Unreadable(Refusal(Code.BAD_FRAME, f"the frame is not valid {form.name}: {reason}")) from None
     if type(found) is not dict:
         raise Unreadable(Refusal(Code.BAD_FRAME, f"a frame holds one object, not a {type(found).__name__}"))
-    if form is Format.JSON and payload.count(b":") != len(found):
+    if form is Format.JSON and len(KEY.findall(payload)) != len(found):
         _refuse_double_keys(payload)
     return found
 
@@ -112,7 +116,7 @@ def _readable_or_refuse(payload: bytes) -> None:
 
 
 def _refuse_double_keys(payload: bytes) -> None:
-    """As many colons as keys: no key is there twice. Otherwise this looks closer."""
+    """As many quotes before a colon as keys: no key is there twice. Otherwise this looks closer."""
     try:
         json.loads(payload, object_pairs_hook=_unique)
     except _Double as double:
