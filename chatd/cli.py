@@ -5,13 +5,11 @@ It knows the names of the subcommands and imports only the one that is asked for
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from importlib import import_module
 
 from chatd import __version__
-from chatd.errors import Exit, OperatorError
+from chatd.errors import Exit, OperatorError, status_of
 
 # Each subcommand: where its `run(name, words) -> exit code` is, and what it does.
 COMMANDS = {
@@ -37,23 +35,8 @@ VERSION_WORDS = ("version", "--version", "-V")
 
 def main(words: list[str] | None = None) -> int:
     """Run `chatd` with these words; the exit codes are those of `chatd.errors.Exit`."""
-    words = sys.argv[1:] if words is None else words
-    try:
-        return run_command(words)
-    except OperatorError as error:
-        print(f"chatd: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Who reads our output has heard enough; the interpreter's own last flush must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
-    except Exception as error:
-        traceback.print_exc()
-        line = OperatorError(type(error).__name__, "a bug of ours, see above", "please report it")
-        print(f"chatd: {line}", file=sys.stderr)
-        return Exit.SOFTWARE
+    given = sys.argv[1:] if words is None else words
+    return status_of(lambda: run_command(given))
 
 
 def run_command(words: list[str]) -> int:

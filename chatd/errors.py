@@ -6,6 +6,10 @@ the start with one line that says what, why and what to do.
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -37,3 +41,23 @@ class OperatorError(Exception):
     def __str__(self) -> str:
         line = f"{self.what}: {self.why}"
         return f"{line}; {self.remedy}" if self.remedy else line
+
+
+def status_of(run: Callable[[], int]) -> int:
+    """The exit status of a command: its own, or what went wrong, told on stderr in one line."""
+    try:
+        return run()
+    except OperatorError as error:
+        print(f"chatd: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Who reads our output has heard enough; the interpreter's own last flush must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        traceback.print_exc()
+        line = OperatorError(type(error).__name__, "a bug of ours, see above", "please report it")
+        print(f"chatd: {line}", file=sys.stderr)
+        return Exit.SOFTWARE

@@ -7,7 +7,6 @@ commands themselves are in `pipes` and `terminal`.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -15,7 +14,7 @@ from io import TextIOWrapper
 from chatd.client import options
 from chatd.client.errors import ChatError
 from chatd.client.outcome import told
-from chatd.errors import Exit, OperatorError
+from chatd.errors import status_of
 
 # Where the coroutine function `(choices) -> exit code` of each command is.
 _COMMANDS = {
@@ -30,17 +29,7 @@ def run(name: str, words: list[str]) -> int:
     """Run one of the commands with these words; its exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # people write what not every terminal can show
-    try:
-        return _run(name, words)
-    except OperatorError as error:
-        print(f"chatd: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Who reads our output has heard enough; the interpreter's own last flush must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+    return status_of(lambda: _run(name, words))
 
 
 def _run(name: str, words: list[str]) -> int:
