@@ -77,7 +77,8 @@ def wanted(loaded: Loaded) -> list[Way]:
         option = f"--{key.replace('_', '-')}"
         origin = loaded.origins[f"server.{key}"]
         exit_code = Exit.USAGE if origin.startswith("--") else Exit.SETTINGS
-        place = _place(option, value, exit_code)
+        told = option if origin.startswith("--") else f"server.{key} ({origin})"
+        place = _place(told, value, exit_code)
         if place is not None:
             is_chosen = loaded.is_chosen(f"server.{key}")
             ways.append(Way(protocol=protocol, option=option, place=place, is_chosen=is_chosen, exit_code=exit_code))
@@ -91,7 +92,7 @@ def wanted(loaded: Loaded) -> list[Way]:
     return ways
 
 
-def _place(option: str, value: int | str, exit_code: Exit) -> int | str | None:
+def _place(told: str, value: int | str, exit_code: Exit) -> int | str | None:
     text = str(value).strip()
     if text.lower() == "none":
         return None
@@ -99,7 +100,7 @@ def _place(option: str, value: int | str, exit_code: Exit) -> int | str | None:
         if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535:
             return int(text)
         reason = "a port is a number from 0 (any free one) to 65535"
-        raise OperatorError(f"{option} {text[:20]}", reason, f"for example: {option} 1234", exit_code)
+        raise OperatorError(f"{told} {text[:20]}", reason, "1234 is the usual one", exit_code)
     return text
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import chatd.settings
 from chatd import cli
+from chatd.cli import main
 from chatd.cli_config import reference
 from chatd.config import BUILT_IN, Loaded, Source, load, toml_value
 from chatd.core.limits import Limits
@@ -247,3 +248,23 @@ def test_check_finds_what_a_start_would_find(at_home: Path, text: str, capsys: p
 def test_settings_know_no_default_twice() -> None:
     """A16: server and client have the default port from one place."""
     assert "1234" not in Path(chatd.settings.__file__).read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[server]\nport = "x"\n', "this is neither a port number nor an endpoint"),
+        ("[server]\nport = 99999\n", "a port is a number from 0 (any free one) to 65535"),
+        ('[server]\ninterface = "foo"\n', "foo"),
+        ('[journal]\nurl = "mysql:"\n', "there is no such kind of journal"),
+    ],
+)
+def test_check_finds_what_would_keep_a_server_from_starting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    path = tmp_path / "chatd.toml"
+    path.write_text(text)
+    assert main(["config", "check", str(path)]) == 78
+    line = capsys.readouterr().err
+    assert told in line
+    assert line.count("\n") == 1

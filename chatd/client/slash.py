@@ -93,7 +93,10 @@ def _room_name(word: str) -> str:
 @slash("/join #ROOM")
 async def join(talk: Talk, words: str) -> None:
     """enter a room, or go to one where you are already"""
-    await talk.enter(_room_name(_needs(words, "/join #ROOM").split()[0]))
+    name, *more = _needs(words, "/join #ROOM").split()
+    if more:
+        raise Misused("the name of a room has no spaces: /join #ROOM")
+    await talk.enter(_room_name(name))
 
 
 @slash("/part [#ROOM] [REASON]")
@@ -154,7 +157,7 @@ async def history(talk: Talk, words: str) -> None:
     number = _number(words) or 20
     page = await talk.chat.history(_here(talk).name, limit=max(1, min(number, 200)))
     lines = [line for event in page.events for line in show.lines(event, talk.chat.nick)]
-    talk.show(_with_number(line) for line in lines)
+    talk.show(line if talk.numbers else _with_number(line) for line in lines)
 
 
 @slash("/search WORDS")
@@ -210,6 +213,8 @@ async def react(talk: Talk, words: str) -> None:
     """react to the last message here, or to the one numbered N"""
     room = _here(talk)
     one, _, other = _needs(words, "/react [N] EMOJI").partition(" ")
+    if _number(one) and not other.strip():
+        raise Misused(f"with what? /react {one} EMOJI")
     key, number = (other.strip(), one) if other and _number(one) else (one, other)
     target = _number(number.strip()) or room.last_seq
     if not target:

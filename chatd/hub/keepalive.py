@@ -55,7 +55,7 @@ class Keepalive:
         link.connection.finish(
             Error(
                 code=Code.NOT_REGISTERED,
-                message=f"nobody logged in within {seconds:g} seconds (login_seconds)",
+                message=f"no name was given within {seconds:g} seconds; come again when you have one",
                 details={"limit": "login_seconds", "value": seconds},
             )
         )

@@ -21,7 +21,7 @@ from chatd.hub.link import Misread
 from chatd.protocols.text import numbered_lines, stamp
 
 CONNECTED = "You are connected to the server!"
-HINTS = "Just type to talk. /help lists all commands, /join #room enters a room, /quit leaves."
+HINTS = "Type to talk. /help lists commands, /join #room enters a room, /quit leaves."
 
 LIST_WIDTH = 72
 
@@ -63,7 +63,7 @@ def welcome_lines(command: Command, reply: replies.Welcome, now: float) -> list[
 
 
 def logged_in_lines(command: Command, reply: replies.LoggedIn, now: float) -> list[str]:
-    return [CONNECTED, f"Your name is {reply.nick}. {HINTS}"]
+    return [CONNECTED, f"Your name is {reply.nick}.", HINTS]
 
 
 def pong_lines(command: Command, reply: replies.Pong, now: float) -> list[str]:

@@ -142,8 +142,10 @@ def read_nick(text: str, place: Place) -> Meaning:
 
 
 def read_join(text: str, place: Place) -> Meaning:
-    room, key = name_and_rest(text)
-    return commands.Join(room=room_name(room), key=key or None)
+    room, rest = name_and_rest(text)
+    if rest:
+        raise Misused("The name of a room has no spaces. It is written: /join #room")
+    return commands.Join(room=room_name(room))
 
 
 def read_part(text: str, place: Place) -> Meaning:

@@ -299,6 +299,8 @@ def test_commands_are_carried_out_and_unknown_ones_are_not_said(
         "/edit #1 /jan": "edited message 1: /jan",
         "/react 👍 1": "reacts to message 1 with 👍",
         "/react #1 🎉": "reacts to message 1 with 🎉",
+        "/react 1": "with what? /react 1 EMOJI",
+        "/join #bad room": "the name of a room has no spaces",
         "/delete": "deleted message 1",
         "/topic": "the topic of",
         "/away lunch": "you are away",
@@ -311,6 +313,8 @@ def test_commands_are_carried_out_and_unknown_ones_are_not_said(
         "/nick": "it is written: /nick NAME",
         f"/nick {tom()}": "you are called",
         "/status": "durability",
+        "/numbers": "numbers are shown",
+        "/history 1": "] 6 ***",
     }
     for typed, answer in conversation.items():
         screen.types(typed + ENTER)

@@ -101,7 +101,7 @@ TABLE: list[tuple[Command, r.Reply, list[str]]] = [
     (
         c.Auth(mechanism="guest", nick="bob"),
         r.LoggedIn(re="1", session="s", nick="bob", rooms=[], token="t"),
-        ["You are connected to the server!", f"Your name is bob. {HINTS}"],
+        ["You are connected to the server!", "Your name is bob.", HINTS],
     ),
     (c.Ping(), r.Pong(re="1", time=NOON), ["*** Pong: the server is there. 14:02:33"]),
     (c.Ping(), r.Pong(re="1", time=NOON, data="time"), ["*** It is 2024-11-20 14:02:33 XXX here, 12:02:33 UTC."]),

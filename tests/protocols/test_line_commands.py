@@ -29,7 +29,7 @@ TABLE: list[tuple[str, Meaning]] = [
     ("/NICK bob", c.Nick(nick="bob")),
     ("/nick two words", c.Nick(nick="two words")),  # refused by the rules, with a suggestion
     ("/join #ops", c.Join(room="#ops")),
-    ("/j ops secret", c.Join(room="#ops", key="secret")),
+    ("/j ops", c.Join(room="#ops")),
     ("/join @bob", c.Join(room="@bob")),
     ("/part", c.Part(room="#lobby")),
     ("/part too loud here", c.Part(room="#lobby", reason="too loud here")),
@@ -100,6 +100,7 @@ MISUSED = [
     ("/edit", "It is written: /edit [#N] text"),
     ("/edit #3", "It is written: /edit [#N] text"),
     ("/json", "It is written: /json on|off"),
+    ("/join #bad room name", "The name of a room has no spaces."),
     ("/timestamps maybe", "It is written: /timestamps [on|off]"),
     ("/history ten", "It is written: /history [n] [#before]"),
     ("/jion #ops", "There is no command /jion. Did you mean /join? Nothing was sent."),

@@ -33,9 +33,10 @@ def test_a_newcomer_reads_the_welcome_the_name_the_hints_and_the_room() -> None:
     tom.types("tom")
     lines = tom.reads()
     assert lines[0] == "You are connected to the server!"
-    assert "tom" in lines[1]
-    assert all(hint in lines[1] for hint in ("/help", "/join", "/quit"))
-    assert lines[2:] == ["*** Be kind.", "*** No ads.", "*** You are in #lobby; nobody else is here yet."]
+    assert lines[1] == "Your name is tom."
+    assert all(hint in lines[2] for hint in ("/help", "/join", "/quit"))
+    assert max(map(len, lines)) < 80
+    assert lines[3:] == ["*** Be kind.", "*** No ads.", "*** You are in #lobby; nobody else is here yet."]
 
 
 def test_the_others_are_told_once_and_the_newcomer_not_at_all() -> None:
