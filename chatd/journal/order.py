@@ -126,10 +126,9 @@ def _sent(shelf: Shelf, proposal: Proposal, event: MessageSent, blob: bytes) -> 
     counter = shelf.counter(event.room_id)
     if counter is None:
         return _bug(proposal, "its room was never made")
-    if event.msg_id is not None:
-        earlier = shelf.earlier(event)
-        if earlier is not None:
-            return _again(proposal, event, earlier)
+    again = _again(shelf, proposal, event)
+    if again is not None:
+        return again
     return _numbered(shelf, counter, proposal, event, blob)
 
 
@@ -138,10 +137,9 @@ def _related(shelf: Shelf, proposal: Proposal, event: Related, blob: bytes) -> E
     if counter is None:
         return _bug(proposal, "its room was never made")
     # A repeated redaction finds its target redacted, by itself: repetitions come first.
-    if event.msg_id is not None:
-        earlier = shelf.earlier(event)
-        if earlier is not None:
-            return _again(proposal, event, earlier)
+    again = _again(shelf, proposal, event)
+    if again is not None:
+        return again
     target = shelf.at(counter, event.target) if 0 < event.target <= counter.last_seq else None
     if target is None or not _may_relate(event, target):
         return refused(proposal, Code.NO_SUCH_MESSAGE)
@@ -160,7 +158,11 @@ def _may_relate(event: Related, target: Numbered) -> bool:
     return isinstance(target, Related) and event.rel == "redact" and not target.redacted
 
 
-def _again(proposal: Proposal, event: Identified, earlier: Earlier) -> Entry:
+def _again(shelf: Shelf, proposal: Proposal, event: Identified) -> Entry | None:
+    """The entry of an event whose `msg_id` its author has used before; None if it has not been used."""
+    earlier = shelf.earlier(event) if event.msg_id is not None else None
+    if earlier is None:
+        return None
     if is_same(earlier.event, event):
         return Entry(event, earlier.time, earlier.seq, proposal.ticket, Fate.REPEATED)
     return refused(proposal, Code.MSG_ID_REUSED)
