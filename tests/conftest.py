@@ -31,8 +31,27 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 import chatd
 
 TEST_SECONDS = 60.0
+SOAK_PATIENCE = 60
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+
+
+# -- how much -------------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--soak`: proofs run at their full extent, which takes hours."""
+    parser.addoption("--soak", action="store_true", help="run every proof at its full extent; takes hours")
+
+
+@pytest.fixture(scope="session")
+def extent(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """How often, or how many: `extent(3, 100)` is 3, and 100 with `--soak`."""
+
+    def chosen(usual: int, full: int) -> int:
+        return full if request.config.getoption("--soak") else usual
+
+    return chosen
 
 
 # -- a limit of time ------------------------------------------------------------------------------------------
@@ -40,7 +59,8 @@ STOP_SECONDS = 15.0
 
 def seconds_for(item: pytest.Item) -> float:
     marker = item.get_closest_marker("timeout")
-    return float(marker.args[0]) if marker else TEST_SECONDS
+    seconds = float(marker.args[0]) if marker else TEST_SECONDS
+    return seconds * SOAK_PATIENCE if item.config.getoption("--soak") else seconds
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
