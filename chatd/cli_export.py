@@ -26,12 +26,12 @@ from chatd.core.views import moment
 from chatd.datafolder import DataFolder
 from chatd.errors import Exit, OperatorError
 from chatd.journal import export, schema
-from chatd.journal.export import Kept
+from chatd.journal.export import Kept, Lost
 from chatd.journal.exported import LINE_BYTES
-from chatd.journal.stored import decode
+from chatd.journal.salvage import Read
 from chatd.protocols.text import LINES
 
-Told = Callable[[sqlite3.Connection, list[Kept]], Iterator[bytes]]
+Told = Callable[[sqlite3.Connection, list[Kept], Lost], Iterator[bytes]]
 
 
 def run(name: str, words: list[str]) -> int:
@@ -44,12 +44,19 @@ def run(name: str, words: list[str]) -> int:
 def write_export(chosen: argparse.Namespace) -> int:
     """Write rooms to a file or to standard output."""
     _, path = places(chosen)
+    lost: list[str] = []
+
+    def tell(room: str, first: int, last: int) -> None:
+        numbers = f"{first}" if first == last else f"{first} to {last}"
+        lost.append(f"{room} {numbers}")
+        print(f"{clean_line(room)} {numbers}: damaged, and left out", file=sys.stderr)
+
     with closing(schema.connect_known(path)) as connection:
         try:
             told = export.rooms(connection, chosen.room, chosen.since_seq)
             if chosen.room is not None and not told:
                 raise OperatorError("export", f"there is no room {chosen.room[:100]!r}", "see chatd verify", Exit.USAGE)
-            pieces = FORMATS[chosen.format](connection, told)
+            pieces = FORMATS[chosen.format](connection, told, tell)
             if chosen.output is None:
                 sys.stdout.buffer.writelines(pieces)
                 sys.stdout.buffer.flush()
@@ -59,6 +66,9 @@ def write_export(chosen: argparse.Namespace) -> int:
             raise schema.explain(path, error) from error
         except (msgspec.MsgspecError, TypeError, AttributeError) as error:
             raise OperatorError(f"journal {path}", "it is damaged", "see what is: chatd verify", Exit.DISK) from error
+    if lost:
+        why = "it is damaged, and what is named above is not in the export"
+        raise OperatorError(f"journal {path}", why, "everything else is", Exit.DISK)
     return Exit.OK
 
 
@@ -81,11 +91,11 @@ def _write(file: Path, pieces: Iterable[bytes]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def text(connection: sqlite3.Connection, told: list[Kept]) -> Iterator[bytes]:
+def text(connection: sqlite3.Connection, told: list[Kept], lost: Lost) -> Iterator[bytes]:
     """Rooms as lines for people; times are UTC."""
     for number, room in enumerate(told):
         yield f"{'' if number == 0 else chr(10)}=== {clean_line(room.title)} ===\n".encode("utf-8", "replace")
-        for seq, time, lines in _shown(connection, room):
+        for seq, time, lines in _shown(connection, room, lost):
             for line in lines:
                 yield f"[{time}] {seq} {line}\n".encode("utf-8", "replace")
 
@@ -107,25 +117,32 @@ time, a { color: #666; text-decoration: none; margin-right: 0.7em }
 """
 
 
-def page(connection: sqlite3.Connection, told: list[Kept]) -> Iterator[bytes]:
+def page(connection: sqlite3.Connection, told: list[Kept], lost: Lost) -> Iterator[bytes]:
     """Rooms as one page for a browser, without scripts; times are UTC."""
     yield _PAGE.encode()
     for room in told:
         anchor = html.escape(room.room_id)
         yield f"<h2>{html.escape(clean_line(room.title))}</h2>\n".encode("utf-8", "replace")
-        for seq, time, lines in _shown(connection, room):
+        for seq, time, lines in _shown(connection, room, lost):
             words = html.escape("\n".join(lines))
             place = f'<a id="{anchor}:{seq}" href="#{anchor}:{seq}">{seq}</a>'
             yield f"<p><time>{time}</time>{place}{words}</p>\n".encode("utf-8", "replace")
     yield b"</body>\n</html>\n"
 
 
-def _shown(connection: sqlite3.Connection, room: Kept) -> Iterator[tuple[int, str, list[str]]]:
+def _shown(connection: sqlite3.Connection, room: Kept, lost: Lost) -> Iterator[tuple[int, str, list[str]]]:
     """Number, time and lines of everything in a room, safe to print."""
     title = clean_line(room.title)
-    for seq, time, blob, _, _ in export.events(connection, room):
-        view = view_of(Entry(decode(blob), time, seq), title)
-        yield seq, f"{moment(time):%Y-%m-%d %H:%M:%S}", LINES[type(view)](view)
+    when = ""
+    for one in export.events(connection, room):
+        if isinstance(one, Read):
+            when = f"{moment(one.row.time):%Y-%m-%d %H:%M:%S}"
+            view = view_of(Entry(one.event, one.row.time, one.row.seq), title)
+            yield one.row.seq, when, LINES[type(view)](view)
+        else:
+            lost(room.title, *one)
+            numbers = f"message {one[0]} is" if one[0] == one[1] else f"messages {one[0]} to {one[1]} are"
+            yield one[0], when, [f"*** {numbers} damaged"]
 
 
 FORMATS: dict[str, Told] = {"jsonl": export.lines, "text": text, "html": page}
@@ -139,7 +156,7 @@ def read_import(chosen: argparse.Namespace) -> int:
     from chatd.journal.bring_in import bring_in
 
     folder, path = places(chosen)
-    held = DataFolder.hold(folder)
+    held = DataFolder.hold(folder, path)
     try:
         with chosen.file.open("rb") as opened:
             found = bring_in(_lines(opened, chosen.file), path, name=str(chosen.file), tell=print)

@@ -117,7 +117,7 @@ def restore(chosen: argparse.Namespace) -> int:
     from chatd.journal.copies import restore
 
     folder, path = places(chosen)
-    held = DataFolder.hold(folder)
+    held = DataFolder.hold(folder, path)
     try:
         found, aside = restore(chosen.file.absolute(), path, tell=print, is_forced=chosen.force)
     finally:
@@ -139,7 +139,7 @@ def purge(chosen: argparse.Namespace) -> int:
     folder, path = places(chosen)
     if not path.exists():
         raise OperatorError(f"journal {path}", "there is no such file", "name its folder with --data-dir", Exit.DISK)
-    held = DataFolder.hold(folder)
+    held = DataFolder.hold(folder, path)
     try:
         removed = purge(path, before, chosen.room)
     finally:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from chatd.core.events import Entry
+from chatd.core.events import Bookmark, Entry
 
 
 class Side(Enum):
@@ -41,11 +41,22 @@ class PageWanted(Question, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """Entries ascending, and the range of numbers that the room still has (`first_seq` is `last_seq + 1` if none)."""
+    """Entries ascending, and the range of numbers that the room still has (`first_seq` is `last_seq + 1` if none).
+
+    `lost` are the stretches of the page that are damaged and cannot be had, each from one number to another.
+    """
 
     entries: list[Entry]
     first_seq: int
     last_seq: int
+    lost: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The numbers that the page answers for, from the first to the last; the last is lower if there are none."""
+        lows = [low for low, _ in self.lost[:1]] + [entry.seq for entry in self.entries[:1]]
+        highs = [high for _, high in self.lost[-1:]] + [entry.seq for entry in self.entries[-1:]]
+        return min(lows, default=1), max(highs, default=0)
 
 
 class EntryWanted(Question, frozen=True):
@@ -59,6 +70,19 @@ class CursorsWanted(Question, frozen=True):
     """How far a user has read in each room: `dict[room_id, seq]`."""
 
     user_id: str
+
+
+class BookmarkWanted(Question, frozen=True):
+    """The bookmark with this key, answered with `KeptBookmark` or None."""
+
+    key: str
+
+
+class KeptBookmark(Struct, frozen=True):
+    """A bookmark, and when it was last true (microseconds since 1970)."""
+
+    bookmark: Bookmark
+    time: int
 
 
 class StoredRoom(Struct, frozen=True):

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from chatd.core.events import Numbered, Proposal, Related, RoomMade
+from chatd.core.events import Bookmark, Numbered, Proposal, Related, RoomMade
 from chatd.journal.chain import START, digest_of, link
 from chatd.journal.order import Counter, Earlier
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
@@ -39,6 +39,12 @@ FIND = {
 BEGIN_WITH = """UPDATE rooms SET first_seq = max(first_seq, ?),
     link_before = coalesce((SELECT link FROM events WHERE id = ?), link_before) WHERE no = ?"""
 """A room's new first number, and the link before it, as long as that is there."""
+
+KEEP_BOOKMARK = """INSERT INTO bookmarks VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET time = excluded.time, bookmark = excluded.bookmark"""
+DROP_BOOKMARKS = "DELETE FROM bookmarks WHERE time < ?"
+DROP_OLDEST = """DELETE FROM bookmarks
+    WHERE key IN (SELECT key FROM bookmarks ORDER BY time DESC, key LIMIT -1 OFFSET ?)"""
 
 Found = tuple[int, int, bytes]
 
@@ -70,11 +76,15 @@ class Batch:
         self._topics: dict[int, str] = {}
         self._cursors: dict[tuple[str, int], int] = {}
         self._purged: dict[int, int] = {}  # what each room begins with then
+        self._bookmarks: dict[str, tuple[str, int, bytes]] = {}
+        self._bookmarks_from = 0  # no older ones are kept
+        self._most_bookmarks = 0
 
     @property
     def is_empty(self) -> bool:
         """There is nothing to write."""
-        return not (self._events or self._replaced or self._made or self._topics or self._cursors or self._purged)
+        written = (self._events, self._replaced, self._made, self._topics, self._cursors, self._purged, self._bookmarks)
+        return not (any(written) or self._bookmarks_from or self._most_bookmarks)
 
     # -- the shelf ----------------------------------------------------------------------------------------
 
@@ -164,6 +174,13 @@ class Batch:
     def purge(self, counter: Counter, first_seq: int) -> None:
         self._purged[counter.no] = max(self._purged.get(counter.no, 0), first_seq)
 
+    def bookmark(self, bookmark: Bookmark, time: int) -> None:
+        self._bookmarks[bookmark.key] = (bookmark.key, time, encode(bookmark))
+
+    def forget_bookmarks(self, before: int, most: int) -> None:
+        self._bookmarks_from = max(self._bookmarks_from, before)
+        self._most_bookmarks = most or self._most_bookmarks
+
     # -- the transaction ----------------------------------------------------------------------------------
 
     def write(self) -> None:
@@ -189,6 +206,15 @@ class Batch:
             execute(BEGIN_WITH, (first, event_id(no, first - 1), no))
             execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (event_id(no, 0), event_id(no, first) - 1))
 
+        if self._bookmarks:
+            many(KEEP_BOOKMARK, list(self._bookmarks.values()))
+        if self._bookmarks_from:
+            execute(DROP_BOOKMARKS, (self._bookmarks_from,))
+        if self._most_bookmarks:
+            [(count,)] = execute("SELECT count(*) FROM bookmarks")
+            if count > self._most_bookmarks:  # asked first: to sort them takes a while (100,000: 0.15 s)
+                execute(DROP_OLDEST, (self._most_bookmarks,))
+
     def is_in(self, connection: sqlite3.Connection) -> bool:
         """Whether the file has this batch: a transaction is there as a whole or not at all."""
         if self._events:
@@ -198,7 +224,7 @@ class Batch:
         if self._made:
             made = connection.execute("SELECT 1 FROM rooms WHERE (no, room_id) = (?, ?)", self._made[-1][:2])
             return made.fetchone() is not None
-        return False  # cursors only move forward: they may well be moved again
+        return False  # cursors only move forward, and bookmarks are moved again: both may well be told twice
 
 
 def _msg_keys(proposals: Iterable[Proposal]) -> dict[tuple[str, str], int]:

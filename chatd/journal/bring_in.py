@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from msgspec import Struct
 
 from chatd.core.events import Numbered, Related
 from chatd.core.names import fold
+from chatd.core.views import moment
 from chatd.errors import Exit, OperatorError
 from chatd.journal import chain, schema
-from chatd.journal.exported import CursorLine, EventLine, Head, RoomLine, blob_of, read_line
+from chatd.journal.exported import CursorLine, EventLine, Head, LostLine, RoomLine, blob_of, read_line
 from chatd.journal.schema import SEQ_MASK, event_id
 from chatd.journal.stored import decode, encode, msg_key
 from chatd.journal.verify import Tell, Verified, verify
@@ -33,6 +34,7 @@ class _Coming(Struct):
     no: int
     at: int
     link: bytes
+    is_torn: bool = False
 
 
 def bring_in(lines: Iterable[bytes], path: Path, *, name: str, tell: Tell) -> Verified:
@@ -83,7 +85,7 @@ class _Import:
         for number, raw in enumerate(lines, 1):
             try:
                 self._line(number, raw)
-            except (ValueError, TypeError, OverflowError) as error:  # msgspec's own among them
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:  # msgspec's own among them
                 raise _refused(f"export {self._where}, line {number}", " ".join(str(error).split())) from error
         if not number:
             raise _refused(f"export {self._where}", "it is empty")
@@ -97,6 +99,8 @@ class _Import:
             self._room(line)
         elif isinstance(line, EventLine):
             self._event(line)
+        elif isinstance(line, LostLine):
+            self._lost(line)
         elif isinstance(line, CursorLine):
             self._cursor(line)
 
@@ -106,6 +110,7 @@ class _Import:
             raise ValueError(f"the room {line.name or line.room_id} is there already")
         if not 1 <= line.first_seq <= SEQ_MASK:
             raise ValueError("first_seq is no number of an event")
+        _check_time(line.made)
         self._there.update(wanted)
         self._rooms += 1
         before = _hash(line.link_before, "link_before") or chain.START
@@ -122,10 +127,18 @@ class _Import:
         room = self._coming_room(event.room_id)
         if line.seq != room.at or line.seq > SEQ_MASK:
             raise ValueError(f"its number is {line.seq}, and {room.at} is next")
+        _check_time(line.time)
+        if isinstance(event, Related) and not 0 <= event.target <= SEQ_MASK:
+            raise ValueError(f"there is no message {event.target}")
         digest = _hash(line.digest, "digest")
         if digest is None and getattr(event, "redacted", False):
             digest = chain.digest_of(blob)
-        room.link = chain.link(room.link, event, line.seq, line.time, digest or chain.digest_of(blob))
+        given = _hash(line.link, "link")
+        if room.is_torn and given is not None:
+            room.link = given
+        else:
+            room.link = chain.link(room.link, event, line.seq, line.time, digest or chain.digest_of(blob))
+        room.is_torn = False
         if line.link and line.link != room.link.hex():
             raise ValueError("it was changed: its link does not fit to the event before it")
         target = event_id(room.no, event.target) if isinstance(event, Related) else None
@@ -135,11 +148,24 @@ class _Import:
         if len(self._rows) >= AT_ONCE:
             self._flush()
 
+    def _lost(self, line: LostLine) -> None:
+        """Numbers that stay empty. What comes after them is tied to what nobody can read, and taken as it is."""
+        room = self._coming_room(line.room_id)
+        if line.first != room.at or not line.first <= line.last < SEQ_MASK:
+            raise ValueError(f"its first number is {line.first}, and {room.at} is next")
+        key = schema.LOST.format(no=room.no, low=line.first)
+        self._connection.execute("INSERT INTO meta VALUES (?, ?)", (key, line.last))
+        room.at = line.last + 1
+        room.is_torn = True
+
     def _cursor(self, line: CursorLine) -> None:
         room = self._coming_room(line.room_id)
         if not 0 <= line.seq < room.at:
             raise ValueError(f"nobody can have read up to {line.seq}")
-        self._connection.execute("INSERT INTO cursors VALUES (?, ?, ?)", (line.user_id, room.no, line.seq))
+        try:
+            self._connection.execute("INSERT INTO cursors VALUES (?, ?, ?)", (line.user_id, room.no, line.seq))
+        except sqlite3.IntegrityError:
+            raise ValueError("this user has a cursor in this room already") from None
 
     def _coming_room(self, room_id: str) -> _Coming:
         if room_id not in self._coming:
@@ -155,6 +181,14 @@ class _Import:
 def _taken(room_id: str, name: str, parties: tuple[tuple[str, str], ...]) -> set[Any]:
     """What no second room may have: the id, the name, and for a direct room the two users."""
     return {("id", room_id), frozenset(party for party, _ in parties) if parties else fold(name)}
+
+
+def _check_time(time: int) -> None:
+    """What is no time could be kept, and never be shown."""
+    with suppress(OverflowError):
+        if 1 < moment(time).year < 9999:  # in some time zone the first and the last of years are outside
+            return
+    raise ValueError(f"{time} is no time that can be shown")
 
 
 def _key(event: Numbered) -> int | None:

@@ -34,7 +34,7 @@ def backup(path: Path, file: Path, *, tell: Tell, is_forced: bool = False) -> Ve
     try:
         found = _copy(path, draft, tell)
         draft.replace(file)
-        _sync(file.parent)
+        schema.sync(file.parent)
     except OSError as error:
         raise _refused(f"backup {file}", f"cannot be written ({error.strerror})", "name another file") from error
     finally:
@@ -58,7 +58,7 @@ def restore(file: Path, path: Path, *, tell: Tell, is_forced: bool = False) -> t
         found = _copy(file, draft, tell)
         aside = _put_aside(path) if was_there else None
         draft.rename(path)
-        _sync(path.parent)
+        schema.sync(path.parent)
     except OSError as error:
         raise _refused(f"journal {path}", f"cannot be written ({error.strerror})", "make it writable") from error
     finally:
@@ -80,7 +80,7 @@ def _copy(source: Path, draft: Path, tell: Tell) -> Verified:
             raise schema.explain(draft, error) from error
     if found.faults:
         raise _refused(f"journal {source}", "has faults, see above, and was not copied", "copy an earlier backup")
-    _sync(draft)
+    schema.sync(draft)
     return found
 
 
@@ -92,7 +92,7 @@ def _put_aside(path: Path) -> Path:
     for name, other in zip(_names(path), _names(aside), strict=True):
         if name.exists():
             name.rename(other)
-    _sync(path.parent)
+    schema.sync(path.parent)
     return aside
 
 
@@ -103,14 +103,6 @@ def _names(path: Path) -> list[Path]:
 def _remove(draft: Path) -> None:
     for name in (*_names(draft), draft.with_name(draft.name + "-journal")):
         name.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _refused(what: str, why: str, remedy: str) -> OperatorError:

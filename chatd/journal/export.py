@@ -1,22 +1,25 @@
 """Exporting: reads what a journal's file keeps, room by room, for whoever writes it down in some form.
 
-It only reads. A server may be running: what is told is the journal as it was at the first look.
+It only reads. A server may be running: what is told is the journal as it was at the first look. What is damaged is
+left out, and named.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 from msgspec import Struct
 
 from chatd.core.names import fold
-from chatd.journal.exported import CursorLine, Head, RoomLine, event_line, line_bytes
+from chatd.journal import salvage
+from chatd.journal.exported import CursorLine, Head, LostLine, RoomLine, event_line, line_bytes
+from chatd.journal.salvage import Read, Stretch
 from chatd.journal.schema import SEQ_MASK, event_id
 
-Row = tuple[int, int, bytes, bytes, bytes | None]
-"""Number, time, bytes, link, and the digest of what was redacted."""
+Lost = Callable[[str, int, int], None]
+"""Hears of a room and the first and last number of what is damaged there."""
 
 _PARTIES = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
 
@@ -62,16 +65,13 @@ def _after(connection: sqlite3.Connection, no: int, since: int, first: int, befo
     return (first, before) if row is None else ((row[0] & SEQ_MASK) + 1, row[1])
 
 
-def events(connection: sqlite3.Connection, room: Kept) -> Iterator[Row]:
-    """The events of a room, ascending."""
-    statement = "SELECT id, time, event, link, digest FROM events WHERE id BETWEEN ? AND ? ORDER BY id"
-    stretch = (event_id(room.no, room.first_seq), event_id(room.no, SEQ_MASK))
-    for number, time, blob, link, digest in connection.execute(statement, stretch):
-        yield number & SEQ_MASK, time, blob, link, digest
+def events(connection: sqlite3.Connection, room: Kept) -> Iterator[Read | Stretch]:
+    """The events of a room, ascending, and in their place the stretches that are damaged."""
+    return salvage.walk(connection, salvage.Room(room.no, room.room_id, room.first_seq, room.link_before))
 
 
-def lines(connection: sqlite3.Connection, told: list[Kept]) -> Iterator[bytes]:
-    """These rooms in the form that can be imported again (`chatd.journal.exported`)."""
+def lines(connection: sqlite3.Connection, told: list[Kept], lost: Lost) -> Iterator[bytes]:
+    """These rooms in the form that can be imported again (`chatd.journal.exported`); `lost` hears what is damaged."""
     yield line_bytes(Head())
     for room in told:
         yield line_bytes(
@@ -85,8 +85,13 @@ def lines(connection: sqlite3.Connection, told: list[Kept]) -> Iterator[bytes]:
                 link_before=room.link_before.hex(),
             )
         )
-        for seq, time, blob, link, digest in events(connection, room):
-            yield line_bytes(event_line(seq, time, blob, link, digest))
+        for one in events(connection, room):
+            if isinstance(one, Read):
+                yield line_bytes(event_line(*one.row))
+            else:
+                yield line_bytes(LostLine(room_id=room.room_id, first=one[0], last=one[1]))
+                if not salvage.is_known(salvage.known_of(connection, room.no), *one):
+                    lost(room.title, *one)
         statement = "SELECT user_id, seq FROM cursors WHERE room_no = ? ORDER BY user_id"
         for user_id, seq in connection.execute(statement, (room.no,)):
             yield line_bytes(CursorLine(user_id=user_id, room_id=room.room_id, seq=seq))

@@ -58,6 +58,14 @@ class EventLine(Line, frozen=True, kw_only=True, tag="event"):
     stored: bytes | None = None
 
 
+class LostLine(Line, frozen=True, kw_only=True, tag="lost"):
+    """Instead of events: the numbers `first` to `last` of a room were damaged. They stay empty."""
+
+    room_id: str
+    first: int
+    last: int
+
+
 class CursorLine(Line, frozen=True, kw_only=True, tag="cursor"):
     """How far a user has read in a room."""
 
@@ -66,7 +74,7 @@ class CursorLine(Line, frozen=True, kw_only=True, tag="cursor"):
     seq: int
 
 
-_DECODER = msgspec.json.Decoder(Head | RoomLine | EventLine | CursorLine)
+_DECODER = msgspec.json.Decoder(Head | RoomLine | EventLine | LostLine | CursorLine)
 _ENCODER = msgspec.json.Encoder(enc_hook=repr)
 
 
@@ -75,9 +83,9 @@ def line_bytes(line: Line) -> bytes:
     return _ENCODER.encode(line) + b"\n"
 
 
-def read_line(raw: bytes) -> Head | RoomLine | EventLine | CursorLine:
+def read_line(raw: bytes) -> Head | RoomLine | EventLine | LostLine | CursorLine:
     """The inverse of `line_bytes`. Raises `msgspec.MsgspecError`."""
-    line: Head | RoomLine | EventLine | CursorLine = _DECODER.decode(raw)
+    line: Head | RoomLine | EventLine | LostLine | CursorLine = _DECODER.decode(raw)
     return line
 
 

@@ -16,8 +16,18 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from chatd.core.events import Entry, Numbered, Proposal, Related, RoomMade
-from chatd.core.questions import CursorsWanted, EntryWanted, Page, PageWanted, Question, Snapshot, StoredRoom
+from chatd.core.events import Bookmark, Entry, Numbered, Proposal, Related, RoomMade
+from chatd.core.questions import (
+    BookmarkWanted,
+    CursorsWanted,
+    EntryWanted,
+    KeptBookmark,
+    Page,
+    PageWanted,
+    Question,
+    Snapshot,
+    StoredRoom,
+)
 from chatd.interfaces import Follower, IJournal
 from chatd.journal import NotOpen
 from chatd.journal.order import Counter, Earlier, settle
@@ -106,6 +116,7 @@ class Memory:
         self._msg_ids: dict[tuple[str, str], tuple[_Room, int]] = {}
         self._related: dict[tuple[int, int], list[int]] = {}
         self._cursors: dict[str, dict[str, int]] = {}
+        self._bookmarks: dict[str, KeptBookmark] = {}  # the one that was moved last at the end
 
     def snapshot(self) -> Snapshot:
         """What a hub starts from."""
@@ -127,6 +138,8 @@ class Memory:
             return self._entry(question)
         if isinstance(question, CursorsWanted):
             return dict(self._cursors.get(question.user_id, {}))
+        if isinstance(question, BookmarkWanted):
+            return self._bookmarks.get(question.key)
         raise TypeError(f"no journal answers {type(question).__name__}")
 
     def _page(self, question: PageWanted) -> Page:
@@ -203,3 +216,11 @@ class Memory:
                 self._msg_ids.pop((event.author, event.msg_id), None)
         del room.times[:gone], room.blobs[:gone]
         room.first += gone
+
+    def bookmark(self, bookmark: Bookmark, time: int) -> None:
+        self._bookmarks.pop(bookmark.key, None)
+        self._bookmarks[bookmark.key] = KeptBookmark(bookmark, time)
+
+    def forget_bookmarks(self, before: int, most: int) -> None:
+        young = [kept for kept in self._bookmarks.values() if kept.time >= before]
+        self._bookmarks = {kept.bookmark.key: kept for kept in young[-most if most else 0 :]}

@@ -14,6 +14,8 @@ from twisted.logger import Logger
 
 from chatd.core.codes import Code
 from chatd.core.events import (
+    Bookmark,
+    BookmarksMoved,
     Entry,
     Event,
     Fate,
@@ -81,6 +83,12 @@ class Shelf(Protocol):
 
     def purge(self, counter: Counter, first_seq: int) -> None:
         """Keep no longer what the room has before this number."""
+
+    def bookmark(self, bookmark: Bookmark, time: int) -> None:
+        """Keep this in the place of what has its key."""
+
+    def forget_bookmarks(self, before: int, most: int) -> None:
+        """Keep no bookmarks that are older than this, nor the oldest beyond so many; 0 is no bound."""
 
 
 def settle(proposals: Sequence[Proposal], shelf: Shelf) -> list[Entry]:
@@ -210,6 +218,14 @@ def _purged(shelf: Shelf, proposal: Proposal, event: Purged, blob: bytes) -> Ent
     return passed(proposal)
 
 
+def _bookmarks_moved(shelf: Shelf, proposal: Proposal, event: BookmarksMoved, blob: bytes) -> Entry:
+    for bookmark in event.bookmarks:
+        shelf.bookmark(bookmark, proposal.time)
+    if event.drop_before or event.most:
+        shelf.forget_bookmarks(event.drop_before, event.most)
+    return passed(proposal)
+
+
 PLACE: dict[type[Event], Callable[[Shelf, Proposal, Any, bytes], Entry]] = {
     MessageSent: _sent,
     Related: _related,
@@ -217,4 +233,5 @@ PLACE: dict[type[Event], Callable[[Shelf, Proposal, Any, bytes], Entry]] = {
     RoomMade: _room_made,
     ReadMarked: _read_marked,
     Purged: _purged,
+    BookmarksMoved: _bookmarks_moved,
 }

@@ -6,7 +6,7 @@ It counts in numbers alone. Rows are fetched by whoever asks, and only as many a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from chatd.core.questions import PageWanted, Side
 
@@ -17,6 +17,16 @@ class Row(NamedTuple):
     seq: int
     time: int
     blob: bytes
+
+
+class Stored(Protocol):
+    """What of a row counts here: the bytes of its event."""
+
+    @property
+    def blob(self) -> bytes: ...
+
+
+R = TypeVar("R", bound=Stored)
 
 
 class Span(NamedTuple):
@@ -74,7 +84,7 @@ def _seq_at(time: int, first: int, last: int, time_of: Callable[[int], int]) -> 
     return low
 
 
-def fill(span: Span, rows: Callable[[int, int, bool], Iterable[Row]], max_bytes: int) -> list[Row]:
+def fill(span: Span, rows: Callable[[int, int, bool], Iterable[R]], max_bytes: int) -> list[R]:
     """The rows of a span, ascending, as far as `max_bytes` go but at least one.
 
     `rows` gives those from one number to another, both included, ascending or (if true) descending.
@@ -87,9 +97,9 @@ def fill(span: Span, rows: Callable[[int, int, bool], Iterable[Row]], max_bytes:
     return before[::-1] + after
 
 
-def _take(rows: Iterable[Row], max_bytes: int, one: bool) -> list[Row]:
+def _take(rows: Iterable[R], max_bytes: int, one: bool) -> list[R]:
     """As many as fit; if `one`, the first whatever its size."""
-    taken: list[Row] = []
+    taken: list[R] = []
     for row in rows:
         max_bytes -= len(row.blob)
         if max_bytes < 0 and (taken or not one):

@@ -16,7 +16,7 @@ from chatd.errors import Exit, OperatorError
 APPLICATION_ID = 0x63686174
 """Marks the file as ours (https://www.sqlite.org/pragma.html#pragma_application_id): "chat" in ASCII."""
 
-VERSION = 1
+VERSION = 2
 """Of the tables; kept in `user_version`.
 
 `link` is an event's place in the chain (`chatd.journal.chain`), `link_before` the one before a room's `first_seq`.
@@ -64,7 +64,24 @@ CREATE TABLE cursors (
 ) WITHOUT ROWID;
 """
 
-_BACKUP = "restore it from a backup, or save what can be saved with: sqlite3 FILE .recover"
+LOST = "lost {no} {low}"
+"""The key in `meta` of a stretch that was damaged before a room was imported, from the number `low` on; its value is
+the last number of it. It stays empty, and is no fault."""
+
+BOOKMARKS = """
+CREATE TABLE bookmarks (key TEXT PRIMARY KEY, time INTEGER NOT NULL, bookmark BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+STEPS = {1: BOOKMARKS}
+"""What makes a file of each earlier version one of the next."""
+
+
+def tables_of(version: int) -> str:
+    """What makes the tables of a version."""
+    return TABLES + "".join(STEPS[step] for step in range(1, version))
+
+
+_REPAIR = "restore it from a backup, or save what can be saved with chatd export"
 
 # `off` still outlives this process; what it gives up is the order in which the disk sees the writes.
 SYNCHRONOUS = {"fsync": "FULL", "normal": "NORMAL", "memory": "OFF"}
@@ -87,7 +104,7 @@ def make(path: Path) -> None:
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(draft, isolation_level=None)
     try:
-        connection.executescript(f"BEGIN; {TABLES}")
+        connection.executescript(f"BEGIN; {tables_of(VERSION)}")
         connection.execute("INSERT INTO meta VALUES ('secret', ?)", (os.urandom(32),))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -95,25 +112,35 @@ def make(path: Path) -> None:
     finally:
         connection.close()
     draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Bring a file to the disk, or the names that are in a folder: a file's own sync does not do that for its name."""
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
+
+
+def see_that_writable(path: Path) -> None:
+    """Asked before SQLite is: that would leave files behind beside it, as read-only as this one."""
+    for needed in (path, path.parent):
+        if needed.exists() and not os.access(needed, os.R_OK | os.W_OK):
+            raise _broken(path, f"{needed} cannot be written", "make the file and its folder writable")
 
 
 def connect(path: Path, durability: str) -> sqlite3.Connection:
     """A connection that writes. Raises `sqlite3.Error`, or `OperatorError` if the file is not a journal of ours."""
-    # Asked before SQLite is: that would leave files behind beside it, as read-only as this one.
-    for needed in (path, path.parent):
-        if needed.exists() and not os.access(needed, os.R_OK | os.W_OK):
-            raise _broken(path, f"{needed} cannot be written", "make the file and its folder writable")
+    see_that_writable(path)
     connection = _connect(path, "rw")
     try:
-        _recognise(connection, path)
+        recognise(connection, path)
         [(mode,)] = connection.execute("PRAGMA journal_mode = WAL")
         if mode != "wal":
             raise _broken(path, "it cannot be kept in WAL mode there", "put it on a local disk")
+        _bring_up(connection)
         connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -124,6 +151,16 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Make a file that an earlier chatd wrote one of this version: all of it, or nothing."""
+    [(version,)] = connection.execute("PRAGMA user_version")
+    if version == VERSION:
+        return
+    connection.execute("PRAGMA synchronous = FULL")
+    steps = "".join(STEPS[step] for step in range(version, VERSION))
+    connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT")
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
@@ -141,7 +178,7 @@ def connect_known(path: Path) -> sqlite3.Connection:
     try:
         connection = connect_reader(path)
         try:
-            _recognise(connection, path)
+            recognise(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -160,7 +197,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _recognise(connection: sqlite3.Connection, path: Path) -> None:
+def recognise(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises `OperatorError` if the file is not a journal of ours, or one that is cut off."""
     size = path.stat().st_size
     # SQLite takes an empty file for a new database; ours are never empty.
     if size == 0:
@@ -172,14 +210,21 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     if version > VERSION:
         why = f"a newer chatd wrote it (schema {version}, this one knows {VERSION})"
         raise _broken(path, why, "install the newer chatd")
+    if version < 1:
+        raise damaged(path, "it has no version")
     # SQLite takes what is missing of the last page for zeros. With a WAL that may be right: the rest is there.
     [(page,)] = connection.execute("PRAGMA page_size")
     if size % page and not _size(_wal(path)):
-        raise _broken(path, "it is damaged (its end is missing)", _BACKUP)
+        raise damaged(path, "its end is missing")
+
+
+def beside(path: Path, ending: str) -> Path:
+    """What SQLite keeps beside a file: `-wal` or `-shm`."""
+    return path.with_name(path.name + ending)
 
 
 def _wal(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
+    return beside(path, "-wal")
 
 
 def _size(path: Path) -> int:
@@ -189,6 +234,11 @@ def _size(path: Path) -> int:
 
 def _broken(path: Path, why: str, remedy: str) -> OperatorError:
     return OperatorError(f"journal {path}", why, remedy, Exit.DISK)
+
+
+def damaged(path: Path, what: str) -> OperatorError:
+    """The file is not as it was written."""
+    return _broken(path, f"it is damaged ({what})", _REPAIR)
 
 
 def explain(path: Path, error: OSError | sqlite3.Error) -> OperatorError:
@@ -202,7 +252,7 @@ def explain(path: Path, error: OSError | sqlite3.Error) -> OperatorError:
 
 REASONS = {
     sqlite3.SQLITE_NOTADB: ("it is no database", "choose another file with --journal"),
-    sqlite3.SQLITE_CORRUPT: ("it is damaged", _BACKUP),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", _REPAIR),
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "see that chatd may read and write it and its folder"),
     sqlite3.SQLITE_PERM: ("it cannot be opened", "see that chatd may read and write it and its folder"),
     sqlite3.SQLITE_READONLY: ("it cannot be written", "make it and its folder writable"),

@@ -20,7 +20,9 @@ from chatd.core.events import Entry, Passing, Proposal
 from chatd.core.questions import Question, Snapshot
 from chatd.interfaces import Follower, IJournal
 from chatd.journal import NotOpen
+from chatd.journal.faults import Faults
 from chatd.journal.order import passed
+from chatd.journal.patrol import Patrol
 from chatd.journal.reader import Readers
 from chatd.journal.store import Store
 from chatd.journal.writer import Writer
@@ -51,7 +53,8 @@ class SqliteJournal:
         self._follower: Follower = _nobody
         self._opened: Deferred[Snapshot] = Deferred()
         self._closed: list[Deferred[None]] = []
-        self._readers = Readers(path, reactor)
+        self._readers = Readers(path, reactor, Faults())
+        self._patrol = Patrol(path)
         call = reactor.callFromThread
         self._writer = Writer(
             store(path, durability),
@@ -77,6 +80,7 @@ class SqliteJournal:
         if self._state is State.OPENING:
             self._state = State.OPEN
             self._readers.start()
+            self._patrol.start()
         self._opened.callback(result)
 
     def append(self, proposals: Sequence[Proposal]) -> None:
@@ -122,6 +126,7 @@ class SqliteJournal:
             return succeed(None)
         was, self._state = self._state, State.CLOSING
         if was is State.OPEN:
+            self._patrol.end()
             # The writer leaves last: with the file's last connection SQLite takes the WAL away.
             self._readers.end().addCallback(lambda _: self._writer.end())
         elif was is State.OPENING:

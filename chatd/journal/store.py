@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from twisted.logger import Logger
@@ -19,7 +20,10 @@ from chatd.core.questions import Snapshot, StoredRoom
 from chatd.errors import OperatorError
 from chatd.journal import schema
 from chatd.journal.batch import Batch
+from chatd.journal.check import check
 from chatd.journal.order import Counter, not_stored, settle
+from chatd.journal.salvage import known_of
+from chatd.journal.stored import IDENTIFIED
 
 Connect = Callable[[Path, str], sqlite3.Connection]
 
@@ -45,24 +49,43 @@ class Store:
         self._counters: dict[str, Counter] = {}
         self._rooms = 0
         self._unsure: set[str] = set()
+        self._unknown: set[tuple[str, str]] = set()  # author and `msg_id` of what may be in the file, or may not
+        self._anchor: sqlite3.Connection | None = None
         self._is_failing = False
 
     def open(self) -> Snapshot:
         """Open the file, or make it; tell what is in it. Raises `OperatorError`."""
         try:
-            if not self._path.exists():
+            if self._path.is_file():
+                schema.see_that_writable(self._path)
+                for line in check(self._path):
+                    self.log.error("the journal is damaged: {line}; see what else is: chatd verify", line=line)
+            elif not self._path.exists():
                 schema.make(self._path)
             self._connection = connection = self._connect(self._path, self._durability)
+            self._settle(connection)
             [(secret,)] = connection.execute("SELECT value FROM meta WHERE key = 'secret'")
             snapshot = Snapshot(self._load(connection), secret)
             self._count(connection, "opened")  # whether it can be written shows now, not at the first message
+            schema.sync(self._path.parent)  # the name of the WAL; SQLite does so, too, but does not mind if it fails
             return snapshot
         except (OSError, sqlite3.Error) as error:
-            self._drop()
+            self._let_go()
             raise schema.explain(self._path, error) from error
         except BaseException:
-            self._drop()
+            self._let_go()
             raise
+
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        """Make sure of what is found in the WAL, and that it is never read anew while this store is open.
+
+        What a process before this one has left there may be in the kernel's memory only, if its fsync failed or it was
+        killed: in the file itself, and synced there, it is safe. And as long as any connection is open, a commit that
+        failed stays unseen; a first connection would take its pages for committed, though they are not on the disk.
+        """
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._anchor = schema.connect_reader(self._path)
+        self._anchor.execute("SELECT count(*) FROM meta").fetchone()
 
     def _load(self, connection: sqlite3.Connection) -> list[StoredRoom]:
         parties = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
@@ -70,6 +93,7 @@ class Store:
         for no, room_id, name, blob, first_seq, topic, last_seq, link in connection.execute(
             f"SELECT no, room_id, name, parties, first_seq, topic, {_LAST} FROM rooms ORDER BY no"
         ):
+            last_seq = max([last_seq, *(last for _, last in known_of(connection, no))])  # theirs are not given again
             rooms.append(StoredRoom(room_id, name, parties.decode(blob), first_seq, last_seq, topic))
             self._counters[room_id] = Counter(no, last_seq, link)
             self._rooms = no
@@ -92,10 +116,10 @@ class Store:
             self._tell_failing(error, len(proposals))
             self._doubt(batch)
             if batch is None or not is_committing or not _leaves_doubt(error):
-                return not_stored(proposals, Code.STORE_UNAVAILABLE)
+                return self._refuse(proposals)
             is_there = self._is_there(batch)
             if not is_there:
-                return not_stored(proposals, Code.OUTCOME_UNKNOWN if is_there is None else Code.STORE_UNAVAILABLE)
+                return self._refuse(proposals, is_known=is_there is not None)
         except Exception:
             self._doubt(batch)
             return self._write_apart(proposals)
@@ -114,6 +138,18 @@ class Store:
         return self.write(proposals[:half]) + self.write(proposals[half:])
 
     # -- when it fails ------------------------------------------------------------------------------------
+
+    def _refuse(self, proposals: Sequence[Proposal], *, is_known: bool = True) -> list[Entry]:
+        """The entries of a batch that is not there, or (not `is_known`) perhaps is. What is perhaps there from an
+        earlier attempt is not said to be missing because a repetition of it fails."""
+        if not is_known:
+            self._unknown.update(filter(None, map(_identity, proposals)))
+            return not_stored(proposals, Code.OUTCOME_UNKNOWN)
+        entries = []
+        for proposal in proposals:
+            is_doubtful = self._unknown and _identity(proposal) in self._unknown
+            entries += not_stored([proposal], Code.OUTCOME_UNKNOWN if is_doubtful else Code.STORE_UNAVAILABLE)
+        return entries
 
     def _tell_failing(self, error: Exception, count: int) -> None:
         if not self._is_failing:
@@ -142,9 +178,15 @@ class Store:
                 self.log.error("cannot close the journal: {error}", error=str(error))
 
     def _reconnect(self) -> sqlite3.Connection:
-        """Open the file anew, and take from it whatever is unsure."""
+        """Open the file anew, make sure that it can be written, and take from it whatever is unsure.
+
+        A COMMIT whose fsync failed has left its pages at the end of the WAL. This process sees them no more, but
+        after a crash they would count. A commit of our own takes their place: then what was refused stays refused.
+        And while that fails, nothing else is tried: what is refused then cannot be anywhere.
+        """
         connection = self._connect(self._path, self._durability)
         try:
+            self._count(connection, "doubts")
             for room_id in self._unsure:
                 found = connection.execute(f"SELECT no, {_LAST} FROM rooms WHERE room_id = ?", (room_id,)).fetchone()
                 if found is None:
@@ -156,20 +198,14 @@ class Store:
             connection.close()
             raise
         self._unsure.clear()
+        self._unknown.clear()
         self._connection = connection
         return connection
 
     def _is_there(self, batch: Batch) -> bool | None:
-        """Whether a batch is in the file after its COMMIT failed; None if that cannot be known now.
-
-        A COMMIT whose fsync failed has left its pages at the end of the WAL. This process sees them no more, but
-        after a crash they would count. A commit of our own takes their place: then what was refused stays refused.
-        """
+        """Whether a batch is in the file after its COMMIT failed; None if that cannot be known now."""
         try:
-            connection = self._reconnect()
-            is_there = batch.is_in(connection)
-            self._count(connection, "doubts")
-            return is_there
+            return batch.is_in(self._reconnect())
         except (sqlite3.Error, OperatorError, OSError):
             self._drop()
             return None
@@ -186,7 +222,21 @@ class Store:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
                 self.log.error("what is in the WAL of the journal stays there: {error}", error=str(error))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close everything. The connection that writes goes last: with it SQLite takes the WAL away."""
+        anchor, self._anchor = self._anchor, None
+        if anchor is not None:
+            anchor.close()
         self._drop()
+
+
+def _identity(proposal: Proposal) -> tuple[str, str] | None:
+    """Author and `msg_id` of what can be repeated."""
+    event: Any = proposal.event
+    is_repeatable = type(event) in IDENTIFIED and event.msg_id is not None
+    return (event.author, event.msg_id) if is_repeatable else None
 
 
 def _leaves_doubt(error: Exception) -> bool:

@@ -12,7 +12,7 @@ from zlib import crc32
 import msgspec
 from msgspec import structs
 
-from chatd.core.events import MessageSent, Numbered, Related, RoomChanged
+from chatd.core.events import Bookmark, MessageSent, Numbered, Related, RoomChanged
 
 Identified = MessageSent | Related
 """The events that may carry a `msg_id`."""
@@ -20,6 +20,7 @@ Identified = MessageSent | Related
 IDENTIFIED = frozenset((MessageSent, Related))
 
 _DECODER = msgspec.msgpack.Decoder(MessageSent | Related | RoomChanged)
+_BOOKMARKS = msgspec.msgpack.Decoder(Bookmark)
 _PLAIN = msgspec.msgpack.Encoder()
 _SORTED = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -31,6 +32,11 @@ def decode(blob: bytes) -> Numbered:
     """The numbered event with these bytes; raises `msgspec.MsgspecError` if they are none."""
     event: Numbered = _DECODER.decode(blob)
     return event
+
+
+def decode_bookmark(blob: bytes) -> Bookmark:
+    """The bookmark with these bytes; raises `msgspec.MsgspecError` if they are none."""
+    return _BOOKMARKS.decode(blob)
 
 
 def msg_key(author: str, msg_id: str) -> int:

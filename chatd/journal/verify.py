@@ -14,7 +14,9 @@ from typing import Any
 from msgspec import MsgspecError, Struct
 
 from chatd.core.events import Numbered, Related
+from chatd.journal import schema
 from chatd.journal.chain import digest_of, link
+from chatd.journal.salvage import HOPELESS, STEP
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
 from chatd.journal.stored import cleared, decode, msg_key
 
@@ -79,7 +81,7 @@ class _Walk:
                 yield
             finally:
                 if not is_inside and self._connection.in_transaction:
-                    self._connection.execute("COMMIT")
+                    self._connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             self._fault(where, f"cannot be read ({error})")
 
@@ -114,9 +116,9 @@ class _Walk:
 
     def _room(self, room: _Room) -> int:
         """Walk through a room; the number of its last event."""
-        at, before = -1, b""
-        while True:
-            count = 0
+        at, before, blank = -1, b"", 0
+        while blank < HOPELESS:
+            count, is_readable = 0, False
             with self._looking(f"{_named(room)} {max(at, 1)}"):
                 [(first, link_before)] = self._connection.execute(
                     "SELECT first_seq, link_before FROM rooms WHERE no = ?", (room.no,)
@@ -127,14 +129,47 @@ class _Walk:
                 stretch = (event_id(room.no, at), event_id(room.no, SEQ_MASK))
                 for row in self._connection.execute(_SLICE, stretch):
                     count += 1
-                    seq = row[0] & SEQ_MASK
-                    if seq != at:
-                        self._fault(f"{_named(room)} {at}", "missing" if seq == at + 1 else f"missing, up to {seq - 1}")
-                    self._event(room, seq, before if seq == at else None, row)
-                    at, before = seq + 1, row[4]
+                    at, before = self._next(room, at, before, row)
+                is_readable = True
             self.found.events += count
-            if count < SLICE:
+            if is_readable and count < SLICE:
                 return at - 1
+            if not is_readable:
+                rows = [row for row in map(self._one, self._ids(room, at)) if row is not None]
+                for row in rows:
+                    at, before = self._next(room, at, before, row)
+                self.found.events += len(rows)
+                blank = 0 if rows else blank + STEP
+                at = max(at, 1) if rows else max(at, 1) + STEP
+        self._fault(f"{_named(room)} {at}", "what is behind it cannot be read")
+        return at - 1
+
+    def _ids(self, room: _Room, at: int) -> range:
+        return range(event_id(room.no, max(at, 1)), event_id(room.no, max(at, 1) + STEP))
+
+    def _one(self, number: int) -> tuple[Any, ...] | None:
+        """One row of a stretch that cannot be read as a whole."""
+        try:
+            row: tuple[Any, ...] | None = self._connection.execute(_SLICE, (number, number)).fetchone()
+        except sqlite3.Error:
+            return None
+        return row if row is not None and row[0] == number else None
+
+    def _next(self, room: _Room, at: int, before: bytes, row: tuple[Any, ...]) -> tuple[int, bytes]:
+        """Look at the event that should have the number `at`; what is to come after it, and its link."""
+        seq = row[0] & SEQ_MASK
+        if seq != at and not self._is_known(room, at, seq - 1):
+            self._fault(f"{_named(room)} {at}", "missing" if seq == at + 1 else f"missing, up to {seq - 1}")
+        self._event(room, seq, before if seq == at else None, row)
+        return seq + 1, row[4]
+
+    def _is_known(self, room: _Room, low: int, high: int) -> bool:
+        """Whether these numbers were missing already when the room was imported."""
+        key = schema.LOST.format(no=room.no, low=low)
+        return (
+            self._connection.execute("SELECT 1 FROM meta WHERE (key, value) = (?, ?)", (key, high)).fetchone()
+            is not None
+        )
 
     def _below(self, room: _Room, first: int) -> None:
         stretch = (event_id(room.no, 0), event_id(room.no, first) - 1)

@@ -71,7 +71,7 @@ def other(tmp_path: Path) -> Path:
 
 def lines(store: Store, **what: Any) -> list[bytes]:
     with closing(schema.connect_known(store._path)) as connection:
-        return list(export.lines(connection, export.rooms(connection, **what)))
+        return list(export.lines(connection, export.rooms(connection, **what), lambda *lost: pytest.fail(f"{lost}")))
 
 
 def comes_in(told: list[bytes], path: Path) -> Verified:
@@ -235,3 +235,11 @@ def test_an_export_that_was_changed_is_refused_and_leaves_no_journal(store: Stor
     with refused("line 4: it was changed"):
         comes_in(told, other)
     assert os.listdir(other.parent) == []
+
+
+def test_a_cursor_that_is_there_twice_is_refused(store: Store, other: Path) -> None:
+    told = lines(store)
+    place = next(n for n, line in enumerate(told) if b'"cursor"' in line)
+    with refused(f"line {place + 2}: this user has a cursor in this room already"):
+        comes_in([*told[: place + 1], *told[place:]], other)
+    assert not other.exists()

@@ -114,7 +114,7 @@ def test_a_journal_without_its_tables_is_refused(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE rooms")
     connection.close()
-    assert "cannot be used" in refusal(path)
+    assert "it has no rooms" in refusal(path)
 
 
 def test_a_newer_journal_is_refused(path: Path) -> None:

@@ -1,0 +1,105 @@
+"""The patrol: finds beside a running server what is damaged, says it in one line, and is gone when it should be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.damage import break_page, change, journal
+from twisted.logger import formatEvent, globalLogPublisher
+
+from chatd.journal import patrol, schema
+from chatd.journal.patrol import Patrol
+from chatd.journal.schema import event_id
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    journal(tmp_path / "chatd.db")
+    return tmp_path / "chatd.db"
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    lines: list[str] = []
+
+    def observer(event: dict[str, Any]) -> None:
+        if event["log_namespace"] == "chatd.journal.patrol.Patrol":
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observer)
+    yield lines
+    globalLogPublisher.removeObserver(observer)
+
+
+def walk(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
+    monkeypatch.setattr(patrol, "SHARE", 1)
+    walking = Patrol(path)
+    walking.start()
+    walking._thread.join()
+    assert walking.is_done
+    return walking.found
+
+
+def test_of_what_is_right_nothing_is_told(path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert walk(path, monkeypatch) == []
+    assert told == []
+
+
+def test_all_that_is_damaged_is_told_in_one_line(path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in ("#lobby message 199 ", "#lobby message 200 ", "#lobby message 201 ", "#few message 20 "):
+        change(path, words)
+    break_page(path, "#ops message 150 ")
+    lobby, ops, few = walk(path, monkeypatch)
+    assert (lobby, few) == ("#lobby 199 to 201", "#few 20")
+    assert ops.startswith("#ops 1")
+    [line] = told
+    assert f"is damaged: {lobby}, {ops}, {few}; the rest is there; see chatd verify" in line
+
+
+def test_what_cannot_be_looked_up_is_found(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repetition of it would be taken for something new."""
+    with closing(schema.connect(path, "memory")) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        [(root,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events_by_msg_key'")
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'events_by_msg_key'")
+        connection.execute("PRAGMA writable_schema = RESET")
+        connection.execute("DELETE FROM events WHERE id = ?", (event_id(3, 7),))
+        connection.execute("PRAGMA writable_schema = ON")
+        index = "CREATE INDEX events_by_msg_key ON events (msg_key) WHERE msg_key IS NOT NULL"
+        row = ("index", "events_by_msg_key", "events", root, index)
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", row)
+        connection.execute("PRAGMA writable_schema = RESET")
+        connection.execute(
+            "INSERT INTO events SELECT ?, time, target, 99, link, event, digest FROM events WHERE id = ?",
+            (event_id(3, 7), event_id(3, 8)),
+        )
+        connection.execute("UPDATE events SET msg_key = 98 WHERE id = ?", (event_id(3, 7),))
+    assert walk(path, monkeypatch)[0].startswith("#few 7")
+
+
+def test_it_ends_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
+    monkeypatch.setattr(patrol, "SHARE", 0.0001)
+    walking = Patrol(path)
+    walking.start()
+    began = time.monotonic()
+    walking.end()
+    assert time.monotonic() - began < 1
+    assert not walking.is_done
+
+
+def test_it_takes_its_share_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at 1,800 messages takes some 20 ms; a twentieth of a processor needs twenty times as long."""
+    monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
+    began, used = time.monotonic(), time.process_time()
+    walking = Patrol(path)
+    walking.start()
+    walking._thread.join()
+    used = time.process_time() - used
+    assert time.monotonic() - began > used * 5
