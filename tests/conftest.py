@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from support.disk import build
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
@@ -184,6 +185,12 @@ def program() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def faults(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that makes a server's disk and clock fail; it is for `support.disk.Disk`."""
+    return build(program("cc"), tmp_path_factory.mktemp("faults"))
 
 
 class ServerProcess:
