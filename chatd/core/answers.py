@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chatd.core import commands, replies, tokens
+from chatd.core import comeback, commands, replies
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.context import Context
+from chatd.core.entrance import token_of
 from chatd.core.events import Entry, Fate, Numbered
 from chatd.core.replay import plan
 from chatd.core.replies import Reply
@@ -39,14 +40,12 @@ WORDS = {
 
 
 def logged_in(context: Context, command: commands.Auth, entry: Entry, known: dict[str, int] | None) -> Reply:
-    user = context.me.user
-    identity = tokens.Identity(user.id, user.nick, context.now // 1_000_000)
     return replies.LoggedIn(
         re=command.id,
         session=context.session_id,
-        nick=user.nick,
+        nick=context.me.user.nick,
         rooms=known_rooms(context, known or {}),
-        token=tokens.sign(context.rules.secret, identity),
+        token=token_of(context),
     )
 
 
@@ -104,13 +103,13 @@ def sent(context: Context, command: commands.Send | commands.Relate, entry: Entr
     assert isinstance(event, Numbered)
     room = context.state.rooms[event.room_id]
     return replies.Sent(
+        room.name if room.parties is None else room.shown_to(event.author),
+        entry.seq,
+        event_id(event.room_id, entry.seq),
+        moment(entry.time),
+        entry.fate is Fate.REPEATED,
+        context.rules.durability,
         re=command.id,
-        room=room.shown_to(event.author),
-        seq=entry.seq,
-        event_id=event_id(event.room_id, entry.seq),
-        time=moment(entry.time),
-        duplicate=entry.fate is Fate.REPEATED,
-        durability=context.rules.durability,
     )
 
 
@@ -126,6 +125,8 @@ def read_marked(context: Context, command: commands.MarkRead, entry: Entry, know
 
 ANSWER: dict[type[Command], Callable[[Context, Any, Entry, Any], Reply]] = {
     commands.Auth: logged_in,
+    commands.ComeIn: comeback.came_in,
+    commands.ComeBack: comeback.came_back,
     commands.Nick: nick_taken,
     commands.Join: joined,
     commands.Part: done,

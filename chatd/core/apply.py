@@ -14,6 +14,7 @@ from chatd.core.codes import Code
 from chatd.core.effects import Effect
 from chatd.core.events import (
     AwayChanged,
+    BookmarksMoved,
     Entry,
     Event,
     Joined,
@@ -74,6 +75,10 @@ def purged(state: State, entry: Entry, event: Purged) -> list[Effect]:
     if room is not None:
         room.first_seq = max(room.first_seq, event.first_seq)
     return NOTHING
+
+
+def bookmarks_moved(state: State, entry: Entry, event: BookmarksMoved) -> list[Effect]:
+    return [effects.BookmarksKept(event.bookmarks)]
 
 
 def logged_in(state: State, entry: Entry, event: LoggedIn) -> list[Effect]:
@@ -173,6 +178,7 @@ APPLY: dict[type[Event], Callable[[State, Entry, Any], list[Effect]]] = {
     RoomMade: room_made,
     ReadMarked: read_marked,
     Purged: purged,
+    BookmarksMoved: bookmarks_moved,
     LoggedIn: logged_in,
     LoggedOut: logged_out,
     NickChanged: nick_changed,

@@ -48,6 +48,20 @@ class Auth(Command, frozen=True, kw_only=True, tag="auth"):
     device: Short | None = None
 
 
+class ComeIn(Auth, frozen=True, kw_only=True, tag="come_in"):
+    """Come in as a guest who is told a word to come back with. For people, on no wire."""
+
+    mechanism: Literal["guest"] = "guest"
+
+
+class ComeBack(Auth, frozen=True, kw_only=True, tag="come_back"):
+    """Be again who was told this word; `places` says from which number on a room is shown, if one knows better."""
+
+    mechanism: Literal["token"] = "token"
+    word: Annotated[str, Meta(max_length=64)] = ""
+    places: dict[Name, Seq] = {}
+
+
 class Ping(Command, frozen=True, kw_only=True, tag="ping"):
     """Ask for the server's time; `data` comes back."""
 

@@ -1,7 +1,7 @@
 """`decide` looks at a command and either refuses it or says what is to be done. It reads and never writes.
 
-The rules themselves are in `entrance` (who one is), `places` (rooms), `messages` (what is said) and `lists`
-(what can be looked up); here is the table of them, and who may ask for what.
+The rules themselves are in `entrance` and `comeback` (who one is), `places` (rooms), `messages` (what is said) and
+`lists` (what can be looked up); here is the table of them, and who may ask for what.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chatd.core import commands, entrance, lists, messages, places
+from chatd.core import comeback, commands, entrance, lists, messages, places
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.context import Context
@@ -18,6 +18,8 @@ from chatd.core.effects import Effect
 DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
     commands.Hello: entrance.hello,
     commands.Auth: entrance.auth,
+    commands.ComeIn: comeback.come_in,
+    commands.ComeBack: comeback.come_back,
     commands.Ping: entrance.ping,
     commands.Nick: entrance.nick,
     commands.Join: places.join,
@@ -36,7 +38,7 @@ DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
 
 # What is allowed before one has said who one is; `hello` itself before anything else.
 BEFORE_HELLO = frozenset({commands.Hello, commands.Ping, commands.Quit})
-BEFORE_AUTH = BEFORE_HELLO | {commands.Auth, commands.Resume}
+BEFORE_AUTH = BEFORE_HELLO | {commands.Auth, commands.ComeIn, commands.ComeBack, commands.Resume}
 
 
 def decide(context: Context, command: Command) -> list[Effect]:

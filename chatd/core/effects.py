@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from chatd.core.codes import Code
 from chatd.core.commands import Command
-from chatd.core.events import Entry, Event
+from chatd.core.events import Bookmark, Entry, Event
 from chatd.core.questions import Question
 from chatd.core.replies import Reply
 from chatd.core.views import View
@@ -122,6 +122,12 @@ class CursorMoved(Effect, frozen=True):
     user_id: str
     room_id: str
     seq: int
+
+
+class BookmarksKept(Effect, frozen=True):
+    """From now on these are stored."""
+
+    bookmarks: tuple[Bookmark, ...]
 
 
 class Rejected(Effect, frozen=True):

@@ -87,6 +87,12 @@ def enter_by_token(context: Context, token: str | None, wish: str | None) -> Log
     return LoggedIn(context.session_id, identity.user_id, nick, bot="bot" in context.caps)
 
 
+def token_of(context: Context) -> str:
+    """The token with which the one who asks can come back as the same guest."""
+    user = context.me.user
+    return tokens.sign(context.rules.secret, tokens.Identity(user.id, user.nick, context.now // 1_000_000))
+
+
 def nick(context: Context, command: Nick) -> list[Effect]:
     """Call oneself otherwise."""
     user = context.me.user

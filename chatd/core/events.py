@@ -107,6 +107,40 @@ class Purged(Kept, frozen=True, tag="purged/1"):
     first_seq: int
 
 
+class Shown(Struct, frozen=True, array_like=True):
+    """Up to which number somebody was shown a room. `name` is empty for a direct room."""
+
+    room_id: str
+    name: str
+    seq: int
+
+
+class Bookmark(Struct, frozen=True, array_like=True):
+    """Where somebody was who can come back with a word; `key` is all that is kept of the word.
+
+    `current` is the id of the room that was looked at. `is_exact` once nothing more was shown after it.
+    """
+
+    key: str
+    user_id: str
+    nick: str
+    current: str = ""
+    rooms: tuple[Shown, ...] = ()
+    is_exact: bool = False
+
+
+class BookmarksMoved(Kept, frozen=True, tag="bookmarks/1"):
+    """These take the place of the earlier ones with their keys.
+
+    Of all others, those go that are older than `drop_before` (microseconds since 1970), and, if `most` is not 0, the
+    oldest beyond so many.
+    """
+
+    bookmarks: tuple[Bookmark, ...]
+    drop_before: int = 0
+    most: int = 0
+
+
 # -- passing ---------------------------------------------------------------------------------------------
 
 
@@ -157,7 +191,7 @@ class AwayChanged(Passing, frozen=True, tag="away/1"):
     message: str | None
 
 
-STORED = MessageSent | Related | RoomChanged | RoomMade | ReadMarked | Purged
+STORED = MessageSent | Related | RoomChanged | RoomMade | ReadMarked | Purged | BookmarksMoved
 
 
 # -- entries ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from chatd.core.codes import Refusal
-from chatd.core.views import Durable
+from chatd.core.views import Durable, Gap
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -74,6 +74,26 @@ class LoggedIn(Reply, frozen=True, kw_only=True):
     token: str | UnsetType = UNSET
 
 
+class CameIn(LoggedIn, frozen=True, kw_only=True):
+    """To coming in on the line port: `word` is what one can come back with."""
+
+    word: str
+
+
+class CameBack(CameIn, frozen=True, kw_only=True):
+    """To coming back with a word: the rooms one is in again, and where each goes on.
+
+    `current` is the room one was looking at; `since` are the numbers up to which rooms were shown before; `missed`
+    counts what came after them. `nick_before` is there if that one is taken now. `exact`: nothing comes twice.
+    """
+
+    current: str
+    since: dict[str, int]
+    missed: int
+    exact: bool
+    nick_before: str | UnsetType = UNSET
+
+
 class Pong(Reply, frozen=True, kw_only=True):
     """To `ping`: the server's time, and what was sent along."""
 
@@ -100,7 +120,7 @@ class Joined(Reply, frozen=True, kw_only=True):
     limited: bool
 
 
-class Sent(Reply, frozen=True, kw_only=True):
+class Sent(Reply, frozen=True):
     """To `send` and `relate`: committed, at this number."""
 
     room: str
@@ -112,7 +132,10 @@ class Sent(Reply, frozen=True, kw_only=True):
 
 
 class HistoryPage(Reply, frozen=True, kw_only=True):
-    """To `history`: events ascending. Go on with `before: prev` or `after: next`; null where the end is."""
+    """To `history`: events ascending. Go on with `before: prev` or `after: next`; null where the end is.
+
+    `gaps`: numbers among them that cannot be had.
+    """
 
     room: str
     events: list[Durable]
@@ -120,6 +143,7 @@ class HistoryPage(Reply, frozen=True, kw_only=True):
     next: int | None
     first_seq: int
     last_seq: int
+    gaps: list[Gap] | UnsetType = UNSET
 
 
 class ResumedRoom(Struct, frozen=True, kw_only=True):

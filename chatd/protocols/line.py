@@ -25,17 +25,20 @@ from chatd.core import commands, replies
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.replies import Reply
-from chatd.core.text import clean_input
+from chatd.core.text import clean_input, clean_line
 from chatd.core.views import Error, Notice, View
 from chatd.hub import Hub
-from chatd.interfaces import IEncoder
-from chatd.protocols.connection import Connection, keep_alive
+from chatd.interfaces import IComesBack, IEncoder
+from chatd.protocols.acknowledged import Counted
+from chatd.protocols.connection import REQUESTS_A_TURN, Connection, keep_alive
 from chatd.protocols.line_answers import answer_lines
 from chatd.protocols.line_commands import is_command, read
+from chatd.protocols.line_length import longest, too_long
 from chatd.protocols.line_person import Encoders, Person, is_there_already
-from chatd.protocols.line_words import Deed, Help, Misused, Place, Switch
+from chatd.protocols.line_words import Deed, Help, Misused, Place, Switch, TellWord
 from chatd.protocols.lines import LineReader, Mark
 from chatd.protocols.openings import HTTP_METHODS
+from chatd.protocols.refused import Refused
 from chatd.protocols.telnet import Answer, Signal, TelnetDecoder
 from chatd.protocols.text import Clock, blob_of
 from chatd.protocols.vanished import Watch
@@ -43,10 +46,9 @@ from chatd.protocols.wire import Format, fit, json_reply, json_view
 from chatd.settings import LineSettings, Settings
 
 PROMPT = "Choose a username..."
-COMMAND_BYTES = 512  # how much longer than a message a line may be, for a command and its names
-UNSENT_BYTES = 65_536  # with more than this still to be sent, the next line waits
-SHOW_SECONDS = 2.0  # how long one who said everything at once is still shown what was said before
+READ_BYTES = 4096  # at once: what a read brought is kept as lines, however short they are
 LOOK_SECONDS = 0.02
+LOOKS = 100  # as long one who said everything at once is still shown what was said before, if nothing more of it comes
 
 
 class Stage(Enum):
@@ -58,27 +60,26 @@ class Stage(Enum):
     LEAVING = auto()  # what comes now is not heard
 
 
-@implementer(IHalfCloseableProtocol)
-class LineProtocol(Connection, Protocol):
+@implementer(IHalfCloseableProtocol, IComesBack)
+class LineProtocol(Counted, Connection, Protocol):
     """The connection of one person."""
 
     protocol = "line"
     can_be_asked = False
 
     def __init__(self, shared: LineFactory) -> None:
-        limits = shared.hub.limits
         self.shared = shared
         self.person = Person(shared.hub.rules, shared.encoders)
         self.stage = Stage.NAMING
         self._telnet = TelnetDecoder()
-        self._reader = LineReader(min(limits.frame_bytes, limits.body_bytes + COMMAND_BYTES))
+        self._reader = LineReader(longest(shared.hub.limits))
         self._lines: deque[bytes | Mark] = deque()
         self._count = 0  # commands so far; a command's id is its number
         self._open = 0  # commands that are not answered yet
         self._alone = False  # one of them is such that the next line has to wait for its answer
         self._stopped = False  # the hub has enough under way, or the peer does not read
         self._paused = False  # the transport reads nothing
-        self._patience = round(SHOW_SECONDS / LOOK_SECONDS)
+        self._patience = LOOKS
         self._interrupted = False  # the last that was heard was Ctrl-C
         self._taking = False
         self._due = False
@@ -86,9 +87,10 @@ class LineProtocol(Connection, Protocol):
     # -- from the transport -------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        limits = self.shared.hub.limits
         self.opened(self.shared.hub, greeted=True)
-        keep_alive(self.transport, limits.idle_seconds, limits.dead_seconds)
+        self.transport.bufferSize = READ_BYTES
+        self._refused = Refused(self.hub.reactor, self.say)
+        keep_alive(self.transport, self.hub.limits)
         keep_urgent_in_place(self.transport)
         self.shared.watch.add(self)
         self.say(f"Welcome to {self.hub.rules.server}.", PROMPT)
@@ -125,6 +127,7 @@ class LineProtocol(Connection, Protocol):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted gives a default
         self._lines.clear()
+        self._refused.tell()
         self.shared.watch.remove(self)
         self.lost(reason)
 
@@ -140,7 +143,7 @@ class LineProtocol(Connection, Protocol):
             self._reader.erase_character()
         elif signal is Signal.ERASE_LINE:
             self._reader.erase_line()
-        elif signal is Signal.ARE_YOU_THERE:
+        elif signal is Signal.ARE_YOU_THERE and not self._outbox:  # one sign of life a turn is enough
             self.say(f"*** {self.hub.rules.server} is here.")
         elif signal is Signal.END_OF_FILE and self._reader.is_empty:
             self._lines.append(Mark.END)
@@ -157,8 +160,13 @@ class LineProtocol(Connection, Protocol):
         if self._taking:
             return
         self._taking = True
+        most = len(self._lines) if self.hub.stopping else REQUESTS_A_TURN
         try:
             while self._lines and self._is_ready(self._lines[0]):
+                if not most:  # the others have their turn
+                    self._take_later()
+                    break
+                most -= 1
                 self._take(self._lines.popleft())
         finally:
             self._taking = False
@@ -169,9 +177,6 @@ class LineProtocol(Connection, Protocol):
         if self.stage is Stage.ENTERING or self._stopped or self.closing:
             return False
         if self._open and (self._alone or (type(line) is bytes and line[:1] == b"/")):
-            return False
-        if sum(map(len, self._outbox)) > UNSENT_BYTES:
-            self._take_later()
             return False
         if line is Mark.END and self.ended and self._is_being_shown():
             self._take_later(LOOK_SECONDS)
@@ -228,14 +233,15 @@ class LineProtocol(Connection, Protocol):
             self.finish(Error(code=Code.WRONG_PROTOCOL, message="this port is for people with telnet or nc"))
             return
         if line and not is_command(line):
-            self._ask(commands.Auth(mechanism="guest", nick=line))
+            kind = commands.ComeIn if self.shared.line.resume_days else commands.Auth
+            self._ask(kind(mechanism="guest", nick=line))
             return
         with suppress(Misused):
             meaning = read(line, Place()) if line else None
-            if isinstance(meaning, commands.Quit):
+            if isinstance(meaning, commands.Quit | commands.ComeBack):
                 self._ask(meaning)
                 return
-            if isinstance(meaning, Help | Switch):
+            if isinstance(meaning, Help | Switch | TellWord):
                 self.say(*self.person.does(meaning))
         self.say(PROMPT)
 
@@ -297,7 +303,7 @@ class LineProtocol(Connection, Protocol):
         if room != self.person.room:
             self.hub.reactor.callLater(0, self._regroup)
         if isinstance(reply, replies.LoggedIn):
-            self._enter()
+            self._enter(is_back=isinstance(reply, replies.CameBack) and bool(reply.since))
         elif isinstance(reply, replies.Failure) and self.stage in (Stage.NAMING, Stage.ENTERING):
             self.stage = Stage.NAMING
             self.say(PROMPT)
@@ -306,7 +312,7 @@ class LineProtocol(Connection, Protocol):
 
     def _answer(self, command: Command, reply: Reply) -> None:
         if not self.person.json:
-            if not is_there_already(command, reply):
+            if not is_there_already(command, reply) and not self._refused.takes(reply):
                 now = self.shared.encoders.clock()
                 self.say(*answer_lines(command, reply, now, timestamps=self.person.timestamps))
         elif isinstance(reply, replies.HistoryPage):
@@ -314,11 +320,18 @@ class LineProtocol(Connection, Protocol):
         else:
             self.write(json_reply(reply) + b"\n")
 
-    def _enter(self) -> None:
+    def _enter(self, *, is_back: bool) -> None:
         """The person has a name: a word of the house, and into the lobby, before anything else that was typed."""
         self.stage = Stage.TALKING
         self.say(*(f"*** {line}" for line in self.hub.rules.motd.splitlines()))
-        self._lines.appendleft(f"/join {self.shared.line.lobby}".encode())
+        if not is_back:
+            self._lines.appendleft(f"/join {self.shared.line.lobby}".encode())
+
+    def rules_changed(self) -> None:
+        super().rules_changed()
+        self.person.rules = self.hub.rules
+        self._reader.limit = longest(self.hub.limits)
+        keep_alive(self.transport, self.hub.limits)
 
     def say(self, *lines: str) -> None:
         """Words of our own to this person alone."""
@@ -326,7 +339,17 @@ class LineProtocol(Connection, Protocol):
             notices = (Notice(code="LINE", message=line.removeprefix("*** ")) for line in lines)
             self.write(b"".join(json_view(notice) + b"\n" for notice in notices))
         else:
-            self.write(blob_of(lines))
+            self.write(blob_of(map(clean_line, lines)))  # some repeat what was typed
+
+    @property
+    def looked_at(self) -> str:
+        return self.person.room
+
+    def write(self, blob: bytes) -> None:
+        if not self.closing:
+            self.wrote(blob)
+            self._patience = LOOKS  # with somebody who is still shown something
+        super().write(blob)
 
     def throttled(self, stop: bool) -> None:
         self._stopped = stop
@@ -335,15 +358,10 @@ class LineProtocol(Connection, Protocol):
             self._take_later()
 
     def close(self) -> None:
+        self._refused.tell()
         super().close()
         self._lines.clear()
         self._regulate()
-
-
-def too_long(most: int) -> Refusal:
-    """The refusal of a line that is longer than any message may be."""
-    text = f"the line is too long, {most} bytes are allowed (body_bytes)"
-    return Refusal(Code.MESSAGE_TOO_LONG, text, details={"limit": "body_bytes", "value": most})
 
 
 def keep_urgent_in_place(transport: object) -> None:
@@ -362,6 +380,12 @@ class LineFactory(Factory):
         self.line = line
         self.encoders = Encoders(clock, json_view)
         self.watch = Watch(hub.reactor, hub.limits.dead_seconds)
+        hub.on_change.append(self.settings_changed)
+
+    def settings_changed(self, settings: Settings) -> None:
+        """The next one who comes is received by these."""
+        self.line = settings.line
+        self.watch.change(settings.limits.dead_seconds)
 
     def buildProtocol(self, addr: IAddress | None) -> LineProtocol:
         return LineProtocol(self)

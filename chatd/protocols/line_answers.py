@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from chatd.core import commands, replies
 from chatd.core.codes import Code
@@ -18,10 +18,12 @@ from chatd.core.commands import Command
 from chatd.core.replies import Reply
 from chatd.core.text import clean_line
 from chatd.hub.link import Misread
-from chatd.protocols.text import numbered_lines, stamp
+from chatd.protocols.text import gap_lines, numbered_lines, stamp
 
 CONNECTED = "You are connected to the server!"
 HINTS = "Type to talk. /help lists commands, /join #room enters a room, /quit leaves."
+
+COME_BACK = "If you are cut off, come back with: /resume {word}"
 
 LIST_WIDTH = 72
 
@@ -64,6 +66,25 @@ def welcome_lines(command: Command, reply: replies.Welcome, now: float) -> list[
 
 def logged_in_lines(command: Command, reply: replies.LoggedIn, now: float) -> list[str]:
     return [CONNECTED, f"Your name is {reply.nick}.", HINTS]
+
+
+def came_in_lines(command: Command, reply: replies.CameIn, now: float) -> list[str]:
+    return [*logged_in_lines(command, reply, now), COME_BACK.format(word=reply.word)]
+
+
+def came_back_lines(command: Command, reply: replies.CameBack, now: float) -> list[str]:
+    lines = came_in_lines(command, reply, now)
+    if reply.nick_before is not UNSET:
+        lines.append(f"*** Somebody else is called {clean_line(reply.nick_before)} now, so you are {reply.nick}.")
+    rooms = [clean_line(room) for room in reply.since if not room.startswith("@")]
+    if rooms:
+        missed = f"you missed {people(reply.missed, 'message', 'messages')}" if reply.missed else "you missed nothing"
+        lines.append(f"*** You are back in {', '.join(rooms)}; {missed}.")
+    if len(rooms) > 1:
+        lines.append(f"*** What you type goes to {clean_line(reply.current or rooms[-1])}.")
+    if reply.missed and not reply.exact:
+        lines.append("*** The server was cut off while you were here: the first of them may come twice.")
+    return lines
 
 
 def pong_lines(command: Command, reply: replies.Pong, now: float) -> list[str]:
@@ -119,9 +140,13 @@ def sent_lines(command: Command, reply: replies.Sent, now: float) -> list[str]:
 
 def history_lines(command: Command, reply: replies.HistoryPage, now: float) -> list[str]:
     room = clean_line(reply.room)
-    if not reply.events:
+    gaps = [] if isinstance(reply.gaps, UnsetType) else reply.gaps
+    if not reply.events and not gaps:
         return [f"*** Nothing was said in {room}{' before that' if reply.last_seq else ' yet'}."]
-    lines = [line for view in reply.events for line in numbered_lines(view, now)]
+    told = [(view.seq, numbered_lines(view, now)) for view in reply.events] + [
+        (gap.first, gap_lines(gap)) for gap in gaps
+    ]
+    lines = [line for _, group in sorted(told) for line in group]
     if reply.prev is not None and isinstance(command, commands.History):
         direct = f"{room} " if room.startswith("@") else ""
         lines.append(f"*** What was said before: /history {direct}{len(reply.events)} #{reply.prev}")
@@ -211,6 +236,8 @@ ANSWERS: dict[type[Reply], Callable[[Any, Any, float], list[str]]] = {
     replies.Done: done_lines,
     replies.Welcome: welcome_lines,
     replies.LoggedIn: logged_in_lines,
+    replies.CameIn: came_in_lines,
+    replies.CameBack: came_back_lines,
     replies.Pong: pong_lines,
     replies.NickTaken: nick_lines,
     replies.Joined: joined_lines,

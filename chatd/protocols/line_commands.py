@@ -81,6 +81,14 @@ VERBS: dict[str, Verb] = {
     "register": Verb("", "keep your name (needs accounts)", line_words.read_account),
     "login": Verb("", "come back to your account (needs accounts)", line_words.read_account),
     "passwd": Verb("", "change your password (needs accounts)", line_words.read_account),
+    "resume": Verb(
+        "[WORD]",
+        "tell your word; instead of a name: come back",
+        line_words.read_resume,
+        "Typed instead of a name, /resume WORD makes you again who you were, in the same rooms, and shows what you"
+        " missed. Alone it tells your word. Programs can say after which number each room goes on: /resume WORD"
+        " #lobby 123.",
+    ),
     "time": Verb("", "the server's time", line_words.read_time),
     "ping": Verb("", "whether the server is there", line_words.read_ping),
     "status": Verb("", "who and where you are, and what is switched on", line_words.read_status),
@@ -134,9 +142,15 @@ def unknown(name: str) -> str:
 def nearest(name: str) -> str:
     """The command that was perhaps meant; two letters in the wrong order are the likeliest slip."""
 
+    letters, matcher = sorted(name), SequenceMatcher(None, "", name)
+
     def likeness(other: str) -> float:
-        same_letters = sorted(other) == sorted(name)
-        return SequenceMatcher(None, name, other).ratio() + same_letters
+        if sorted(other) == letters:
+            return 2.0
+        matcher.set_seq1(other)
+        if matcher.real_quick_ratio() < 0.5 or matcher.quick_ratio() < 0.5:  # most: the whole look is dear
+            return 0.0
+        return matcher.ratio()
 
     best = max(VERBS, key=likeness)
     return best if likeness(best) >= 0.5 else ""

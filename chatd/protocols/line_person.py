@@ -19,7 +19,7 @@ from chatd.core.text import clean_line
 from chatd.core.views import View
 from chatd.interfaces import IEncoder
 from chatd.protocols.line_commands import help_lines
-from chatd.protocols.line_words import Deed, Help, Ignore, NoAccounts, Place, Status, Switch
+from chatd.protocols.line_words import Deed, Help, Ignore, NoAccounts, Place, Status, Switch, TellWord
 from chatd.protocols.text import Clock, IgnoringEncoder, JsonEncoder, LineEncoder
 
 MOST_IGNORED = 100
@@ -53,6 +53,7 @@ class Person:
         self.timestamps = True
         self.json = False
         self.ignored: dict[str, str] = {}  # folded nick: the nick as it was typed
+        self.word = ""  # what the person can come back with
         self._said: dict[str, int] = {}  # room: the number of one's own last message there
 
     def place(self) -> Place:
@@ -82,6 +83,13 @@ class Person:
         """A reply came; what else than itself is to be told."""
         if isinstance(reply, replies.LoggedIn | replies.NickTaken):
             self.nick = reply.nick
+            if isinstance(reply, replies.CameIn):
+                self.word = reply.word
+            if isinstance(reply, replies.CameBack):
+                self.rooms = [room for room in reply.since if not room.startswith("@") or room == reply.current]
+                self.room = self.rooms[-1] if self.rooms else ""
+                if reply.current:
+                    self.arrive(reply.current)
         elif isinstance(reply, replies.Joined):
             self.arrive(reply.room)
         elif isinstance(reply, replies.Sent) and isinstance(command, commands.Send) and command.room:
@@ -116,6 +124,7 @@ class Person:
             Ignore: self.ignore,
             Switch: self.switch,
             Status: self.status,
+            TellWord: self.tell_word,
             NoAccounts: self.no_accounts,
         }
         return [f"*** {line}" for line in deeds[type(deed)](deed)]
@@ -156,6 +165,13 @@ class Person:
             f"The time before each line: {told(self.timestamps)}. You ignore {self.told_ignored()}.",
             f"The server is {rules.server}, version {rules.server_version}; it keeps what is said: {rules.durability}.",
         ]
+
+    def tell_word(self, deed: TellWord) -> list[str]:
+        if self.word:
+            return [f"Instead of a name, type: /resume {self.word}"]
+        if self.nick:
+            return ["This server tells no words to come back with."]
+        return ["It is written: /resume WORD, with the word that you were told at the welcome."]
 
     def no_accounts(self, deed: NoAccounts) -> list[str]:
         return ["This server has no accounts yet: a name is yours for as long as you are connected."]

@@ -16,6 +16,7 @@ from chatd.core.commands import Changes, Command, SelfChanges
 
 HISTORY_LINES = 20
 REACTION_CHARACTERS = 64
+MOST_PLACES = 100
 
 _NUMBER = re.compile(r"#?[0-9]{1,15}")
 _SIGNED_NUMBER = re.compile(r"#[0-9]{1,15}")
@@ -66,6 +67,11 @@ class Switch(Deed):
 @dataclass(frozen=True)
 class Status(Deed):
     """Tell how things stand."""
+
+
+@dataclass(frozen=True)
+class TellWord(Deed):
+    """Tell the word with which one can come back."""
 
 
 @dataclass(frozen=True)
@@ -275,6 +281,17 @@ def read_time(text: str, place: Place) -> Meaning:
 
 def read_ping(text: str, place: Place) -> Meaning:
     return commands.Ping()
+
+
+def read_resume(text: str, place: Place) -> Meaning:
+    if not text:
+        return TellWord()
+    word, *rest = text.split()
+    names, numbers = rest[::2], rest[1::2]
+    if len(names) != len(numbers) or len(names) > MOST_PLACES:
+        raise NeedsWords
+    places = {room_name(name): seq_of(number) for name, number in zip(names, numbers, strict=True)}
+    return commands.ComeBack(word=word, places=places)
 
 
 def read_status(text: str, place: Place) -> Meaning:

@@ -23,7 +23,7 @@ class LineReader:
     """Puts lines together. `limit` is the longest line in bytes, its end not counted."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._line = bytearray()
         self._too_long = False
         self._after_cr = False
@@ -80,7 +80,7 @@ class LineReader:
     def _add(self, part: bytes, found: list[bytes | Mark]) -> None:
         if self._too_long:
             return
-        if len(self._line) + len(part) > self._limit:
+        if len(self._line) + len(part) > self.limit:
             self._line.clear()
             self._too_long = True
             found.append(Mark.TOO_LONG)

@@ -147,9 +147,13 @@ def listed(nicks: list[str]) -> str:
 
 
 def gap_lines(view: views.Gap) -> list[str]:
-    if view.reason == "skipped":  # they can be had with /history: nothing is lost
+    if view.reason == "skipped" and view.damaged is not True:  # they can be had with /history: nothing is lost
         return []
-    why = {"retention": "are no longer kept", "permission": "are not for you to see"}[view.reason]
+    why = {
+        "retention": "are no longer kept",
+        "permission": "are not for you to see",
+        "skipped": "cannot be read",
+    }[view.reason]
     return [f"*** messages {view.first} to {view.last} of {clean_line(view.room)} {why}"]
 
 

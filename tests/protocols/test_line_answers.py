@@ -77,6 +77,15 @@ WELCOME = r.Welcome(
     durability="fsync",
 )
 
+COME_BACK = "If you are cut off, come back with: /resume bold-otter-4127"
+BACK = ["You are connected to the server!", "Your name is bob.", HINTS, COME_BACK]
+
+
+def came_back(**more: Any) -> r.CameBack:
+    facts: dict[str, Any] = {"current": "#lobby", "since": {"#lobby": 3}, "missed": 0, "exact": True} | more
+    return r.CameBack(re="1", session="s", nick="bob", rooms=[], word="bold-otter-4127", **facts)
+
+
 TABLE: list[tuple[Command, r.Reply, list[str]]] = [
     (SEND, refused(Code.MUTED, "you are muted"), ["*** Not sent: you are muted. (MUTED)"]),
     (
@@ -102,6 +111,23 @@ TABLE: list[tuple[Command, r.Reply, list[str]]] = [
         c.Auth(mechanism="guest", nick="bob"),
         r.LoggedIn(re="1", session="s", nick="bob", rooms=[], token="t"),
         ["You are connected to the server!", "Your name is bob.", HINTS],
+    ),
+    (
+        c.ComeIn(nick="bob"),
+        r.CameIn(re="1", session="s", nick="bob", rooms=[], token="t", word="bold-otter-4127"),
+        ["You are connected to the server!", "Your name is bob.", HINTS, COME_BACK],
+    ),
+    (c.ComeBack(word="bold-otter-4127"), came_back(), [*BACK, "*** You are back in #lobby; you missed nothing."]),
+    (
+        c.ComeBack(word="bold-otter-4127"),
+        came_back(since={"#lobby": 3, "@carl": 1, "#ops": 7}, missed=1, exact=False, nick_before="Bob"),
+        [
+            *BACK,
+            "*** Somebody else is called Bob now, so you are bob.",
+            "*** You are back in #lobby, #ops; you missed 1 message.",
+            "*** What you type goes to #lobby.",
+            "*** The server was cut off while you were here: the first of them may come twice.",
+        ],
     ),
     (c.Ping(), r.Pong(re="1", time=NOON), ["*** Pong: the server is there. 14:02:33"]),
     (c.Ping(), r.Pong(re="1", time=NOON, data="time"), ["*** It is 2024-11-20 14:02:33 XXX here, 12:02:33 UTC."]),
@@ -190,7 +216,7 @@ def test_each_reply_has_its_lines(command: Command, reply: r.Reply, lines: list[
 
 
 def test_no_reply_was_forgotten() -> None:
-    assert set(ANSWERS) == set(r.ALL) == {type(reply) for _, reply, _ in TABLE}
+    assert set(ANSWERS) == {*r.ALL, r.CameIn, r.CameBack} == {type(reply) for _, reply, _ in TABLE}
     assert set(LISTS) == set(get_args(get_type_hints(c.List)["what"]))
 
 

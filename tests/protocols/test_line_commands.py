@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chatd.core import commands as c
 from chatd.core.commands import Changes, SelfChanges
 from chatd.protocols.line_commands import ALIASES, VERBS, help_lines, nearest, read, written
-from chatd.protocols.line_words import Help, Ignore, Meaning, Misused, NoAccounts, Place, Status, Switch
+from chatd.protocols.line_words import Help, Ignore, Meaning, Misused, NoAccounts, Place, Status, Switch, TellWord
 
 HERE = Place("#lobby", 7)
 
@@ -80,6 +80,9 @@ TABLE: list[tuple[str, Meaning]] = [
     ("/register secret", NoAccounts()),
     ("/login bob secret", NoAccounts()),
     ("/passwd", NoAccounts()),
+    ("/resume", TellWord()),
+    ("/resume bold-otter-4127", c.ComeBack(word="bold-otter-4127")),
+    ("/resume w #lobby 12 ops #7", c.ComeBack(word="w", places={"#lobby": 12, "#ops": 7})),
     ("/time", c.Ping(data="time")),
     ("/ping", c.Ping()),
     ("/status", Status()),
@@ -103,6 +106,9 @@ MISUSED = [
     ("/join #bad room name", "The name of a room has no spaces."),
     ("/timestamps maybe", "It is written: /timestamps [on|off]"),
     ("/history ten", "It is written: /history [n] [#before]"),
+    ("/resume w #lobby", "It is written: /resume [WORD]"),
+    ("/resume w #lobby now", "It is written: /resume [WORD]"),
+    ("/resume " + "w" * 65, "The word is too long: 64 characters are allowed."),
     ("/jion #ops", "There is no command /jion. Did you mean /join? Nothing was sent."),
     ("/histroy", "Did you mean /history?"),
     ("/xyzzy", "There is no command /xyzzy. Nothing was sent."),
@@ -178,7 +184,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
     """PROTOCOL.md section 7.5."""
     promised = (
         "help nick join part rooms names who whois msg me topic away back history search edit delete react ignore"
-        " kick ban mute op invite register login passwd time ping status json timestamps quit"
+        " kick ban mute op invite register login passwd resume time ping status json timestamps quit"
     )
     assert list(VERBS) == promised.split()
     reference = Path(__file__).parents[2] / "docs" / "protocol.md"

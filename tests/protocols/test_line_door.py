@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec import structs
 from support.house import House
@@ -35,8 +37,9 @@ def test_a_newcomer_reads_the_welcome_the_name_the_hints_and_the_room() -> None:
     assert lines[0] == "You are connected to the server!"
     assert lines[1] == "Your name is tom."
     assert all(hint in lines[2] for hint in ("/help", "/join", "/quit"))
+    assert re.fullmatch("If you are cut off, come back with: /resume [a-z]+-[a-z]+-[0-9]{4}", lines[3])
     assert max(map(len, lines)) < 80
-    assert lines[3:] == ["*** Be kind.", "*** No ads.", "*** You are in #lobby; nobody else is here yet."]
+    assert lines[4:] == ["*** Be kind.", "*** No ads.", "*** You are in #lobby; nobody else is here yet."]
 
 
 def test_the_others_are_told_once_and_the_newcomer_not_at_all() -> None:
