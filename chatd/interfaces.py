@@ -65,7 +65,9 @@ class IConnection(Interface):
     protocol: str = Attribute("The way in: `framed`, `line` …")
     address: str = Attribute("Where the peer is, for logs and operators only.")
     can_be_asked: bool = Attribute("Whether a silent peer can be asked for a sign of life.")
-    heard: int = Attribute("The hub's tick in which the peer was last heard; the hub may move it forward.")
+    heard: float = Attribute("The hub's tick at which the peer was last heard; the hub may move it forward.")
+
+    ended: bool = Attribute("Whether the peer has said everything.")
 
     def encoder(room: str) -> Any:
         """The `IEncoder` for what is shown of this room here and now. Equal audiences give the same object."""
@@ -88,6 +90,9 @@ class IConnection(Interface):
     def show(view: View) -> None:
         """Show a view to this peer alone."""
 
+    def hear_out() -> None:
+        """Take in at once what has arrived from the peer by now, without waiting for the loop to come to it."""
+
     def finish(view: View) -> None:
         """Show a last view (`error` or `closing`), send everything, and close; abort if the peer does not read."""
 
@@ -96,3 +101,16 @@ class IConnection(Interface):
 
     def abort() -> None:
         """Close at once."""
+
+    def rules_changed() -> None:
+        """The hub's rules are others now: take over what is kept of them here."""
+
+
+class IComesBack(IConnection):
+    """A way in whose peers are told a word to come back with: it knows what of its bytes has reached them."""
+
+    written: int = Attribute("How many bytes were passed on or written so far.")
+    looked_at: str = Attribute("The name of the room that the person looks at; empty for none.")
+
+    def acknowledged() -> int:
+        """How many of them the peer has acknowledged, at the least."""

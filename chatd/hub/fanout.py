@@ -1,27 +1,28 @@
 """Fan-out: what is to be shown to a room, gathered during a turn and written once for each connection.
 
-A room's audience is grouped by encoder, so that each piece is encoded once for each dialect and the whole turn
-is one shared `bytes` for everyone in a group. Only those who wrote something in this turn are treated apart:
-they get their reply in the place of their own message. Membership changes flush the room first, so a flush is
+A room's audience is grouped by encoder, so that each piece is encoded once for each dialect and the whole turn is one
+shared `bytes` for everyone in a group; a turn that brings more than a slow reader may have waiting is written in
+runs, and each reader takes as many as it keeps up with. Only those who wrote something in this turn are treated
+apart: they get their reply in the place of their own message. Membership changes flush the room first, so a flush is
 always right for exactly those who are in the group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from typing import Any
 
-from msgspec import UNSET
 from twisted.logger import Logger
 
 from chatd.core.events import Entry
 from chatd.core.limits import Limits
 from chatd.core.shown import view_of
-from chatd.core.views import AwayNow, Left, Presence, Renamed, View
+from chatd.core.views import Presence, View
+from chatd.hub.comings import Comings
+from chatd.hub.counts import Counts
 from chatd.hub.link import Link, Ticket
+from chatd.hub.visit import steps_of
 
-BYTES_OF_A_CHANGE = 40  # that one coming or going takes besides its words, at most
 BATCH_SECONDS = 1.0  # how long a large room gathers comings and goings
 
 
@@ -37,74 +38,18 @@ class Piece:
         self.entry = entry
 
 
-class Comings:
-    """Who came, went, changed name or went away since the last presence view of a room."""
-
-    __slots__ = ("away", "joined", "left", "newcomers", "renamed")
-
-    def __init__(self) -> None:
-        self.joined: dict[str, None] = {}
-        self.left: dict[str, str] = {}
-        self.renamed: list[tuple[Link | None, Renamed]] = []  # with who did it, and knows
-        self.away: dict[str, tuple[Link | None, str | None]] = {}
-        self.newcomers: dict[Link, str] = {}  # who must not be told of itself: its nick
-
-    def join(self, nick: str) -> None:
-        """Somebody came; with a leave before it nothing has happened for those who watch."""
-        if self.left.pop(nick, None) is None:
-            self.joined[nick] = None
-
-    def leave(self, nick: str, reason: str) -> None:
-        """Somebody went; if the coming was not told yet, neither is."""
-        if nick in self.joined:
-            del self.joined[nick]
-        else:
-            self.left[nick] = reason
-
-    def apart(self) -> dict[Link, None]:
-        """Who is not told the same as all others, but only of the others."""
-        causes = [link for link, _ in (*self.renamed, *self.away.values()) if link is not None]
-        return dict.fromkeys((*self.newcomers, *causes))
-
-    def views(self, room: str, count: int, most: int, skip: int = 0, to: Link | None = None) -> list[Presence]:
-        """What is told of them, in views of about `most` bytes.
-
-        Left out are the first `skip` of those who joined, and what the link `to` did itself.
-        """
-        views: list[Presence] = []
-        lists: dict[str, list[Any]] = {}
-        size = 0
-        for kind, change, words in self.changes(skip, to):
-            size += 4 * words + BYTES_OF_A_CHANGE  # no character takes more than 4 bytes
-            if size > most and lists:
-                views.append(Presence(room=room, count=count, **lists))
-                lists, size = {}, 4 * words + BYTES_OF_A_CHANGE
-            lists.setdefault(kind, []).append(change)
-        return [*views, Presence(room=room, count=count, **lists)] if lists else views
-
-    def changes(self, skip: int, to: Link | None) -> Iterator[tuple[str, Any, int]]:
-        """Every change, by its field in a view, and how many characters its words have."""
-        for nick in islice(self.joined, skip, None):
-            yield "joined", nick, len(nick)
-        for nick, reason in self.left.items():
-            yield "left", Left(nick=nick, reason=reason), len(nick) + len(reason)
-        for cause, change in self.renamed:
-            if cause is None or cause is not to:
-                yield "renamed", change, len(change.old) + len(change.new)
-        for nick, (cause, message) in self.away.items():
-            if cause is None or cause is not to:
-                now = AwayNow(nick=nick, away=message is not None, message=message or UNSET)
-                yield "away", now, len(nick) + len(message or "")
-
-
 class Audience:
-    """Who in this process is shown a room live, and what is waiting to be shown to them."""
+    """Who in this process is shown a room live, and what is waiting to be shown to them.
 
-    __slots__ = ("comings", "groups", "name", "pieces", "size", "timer")
+    `absent` are those who are shown it out of the journal for now, with the encoder that they had.
+    """
+
+    __slots__ = ("absent", "comings", "groups", "name", "pieces", "size", "timer")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.groups: dict[Any, dict[Link, None]] = {}
+        self.absent: dict[Link, Any] = {}
         self.size = 0
         self.pieces: list[Piece] = []
         self.comings: Comings | None = None
@@ -123,7 +68,7 @@ class Audience:
 
 
 class Fanout:
-    """All audiences of this process.
+    """All audiences of this process. `counts` is told what slow readers are not shown.
 
     `answer` is called for each piece with a ticket, where the reply belongs; `overrun` for a link whose
     peer does not keep up, instead of writing to it; `wake` when there is something to flush.
@@ -135,6 +80,7 @@ class Fanout:
         self,
         *,
         limits: Limits,
+        counts: Counts,
         reactor: Any,
         answer: Callable[[Ticket, Entry], None],
         overrun: Callable[[Link, str, list[Piece]], None],
@@ -142,6 +88,7 @@ class Fanout:
         members: Callable[[str], int],
     ) -> None:
         self.limits = limits
+        self.counts = counts
         self.reactor = reactor
         self.answer = answer
         self.overrun = overrun
@@ -160,20 +107,24 @@ class Fanout:
             audience = self.audiences[room_id] = Audience(name)
         encoder = link.connection.encoder(name)
         link.rooms[room_id] = encoder
+        audience.absent.pop(link, None)
         audience.add(link, encoder)
+        if room_id in link.missed:
+            self.tell_present(room_id, link)
 
     def leave(self, room_id: str, link: Link) -> None:
         """Show the room to this link no longer; what is waiting is shown first."""
         encoder = link.rooms.pop(room_id, None)
-        if encoder is None:
+        link.missed -= {room_id}
+        if encoder is not None:
+            self.flush_room(room_id)
+        audience = self.audiences.get(room_id)
+        if audience is None:
             return
-        self.flush_room(room_id)
-        audience = self.audiences[room_id]
-        audience.remove(link, encoder)
-        if audience.comings is not None:
-            audience.comings.newcomers.pop(link, None)
-        if not audience.size:
-            self.forget(room_id, audience)
+        audience.absent.pop(link, None)
+        if encoder is not None:
+            self.take_out(audience, link, encoder)
+        self.forget_empty(room_id, audience)
 
     def regroup(self, room_id: str, link: Link) -> None:
         """Write the room otherwise for this link from now on; what is waiting is still written the old way."""
@@ -188,15 +139,54 @@ class Fanout:
 
     def suspend(self, room_id: str, link: Link) -> None:
         """Show nothing more live to this link, which stays in the room: a feed replays for it."""
-        self.leave(room_id, link)
-        link.rooms[room_id] = None
+        encoder, link.rooms[room_id] = link.rooms[room_id], None
+        self.flush_room(room_id)
+        audience = self.audiences[room_id]
+        self.take_out(audience, link, encoder)
+        audience.absent[link] = encoder
 
-    def forget(self, room_id: str, audience: Audience) -> None:
-        """Drop an audience that nobody is in."""
+    def take_out(self, audience: Audience, link: Link, encoder: Any) -> None:
+        """One less who is shown the room live."""
+        audience.remove(link, encoder)
+        if audience.comings is not None:
+            audience.comings.newcomers.pop(link, None)
+
+    def forget_empty(self, room_id: str, audience: Audience) -> None:
+        """Drop an audience, if nobody is in it."""
+        if audience.size or audience.absent:
+            return
         if audience.timer is not None:
             audience.timer.cancel()
         del self.audiences[room_id]
         self.dirty.pop(room_id, None)
+
+    # -- who does not keep up -----------------------------------------------------------------------------
+
+    def drop(self, link: Link, views: int = 1) -> None:
+        """So many passing views are not shown to a link that does not keep up."""
+        link.dropped += views
+        self.counts.ephemeral_dropped_total += views
+
+    def miss(self, link: Link, room_id: str, views: int) -> None:
+        """So many views of who is in the room are not shown to it; it will be told how many are there."""
+        if views:
+            self.drop(link, views)
+            link.missed |= {room_id}
+
+    def miss_absent(self, room_id: str, audience: Audience, views: list[Presence]) -> None:
+        """The same for those who are shown the room out of the journal, as far as they want to be told."""
+        wanted: dict[Any, int] = {}
+        for link, encoder in audience.absent.items():
+            if encoder not in wanted:
+                wanted[encoder] = sum(1 for view in views if encoder.encode(view))
+            self.miss(link, room_id, wanted[encoder])
+
+    def tell_present(self, room_id: str, link: Link) -> None:
+        """How many are in the room, to a link that keeps up again and was not told who came and went."""
+        link.missed -= {room_id}
+        encoder = link.rooms[room_id]
+        view = Presence(room=self.audiences[room_id].name, count=self.members(room_id))
+        link.connection.write(encoder.encode(view))
 
     # -- what ---------------------------------------------------------------------------------------------
 
@@ -205,8 +195,9 @@ class Fanout:
         audience = self.audiences.get(room_id)
         if audience is not None:
             audience.pieces.append(piece)
-            self.dirty[room_id] = audience
-            self.wake()
+            if room_id not in self.dirty:
+                self.dirty[room_id] = audience
+                self.wake()
         elif piece.ticket is not None and piece.entry is not None:
             self.answer(piece.ticket, piece.entry)
 
@@ -243,7 +234,7 @@ class Fanout:
         """Show who came and went since the last time, merged."""
         audience = self.audiences[room_id]
         comings, audience.comings, audience.timer = audience.comings, None, None
-        if comings is None or not audience.size:
+        if comings is None:
             return
         self.flush_room(room_id)  # what was said before they came and went comes first
         count = self.members(room_id)
@@ -255,7 +246,9 @@ class Fanout:
             blob = b"".join(map(encoder.encode, views))
             if blob:
                 for link in group:
-                    if link not in apart and not link.full:
+                    if link.full:
+                        self.miss(link, room_id, len(views))
+                    elif link not in apart:
                         link.connection.write(blob)
         place = {nick: n + 1 for n, nick in enumerate(comings.joined)}
         for link in apart:
@@ -263,6 +256,7 @@ class Fanout:
                 skip = place.get(comings.newcomers.get(link, ""), 0)
                 later = comings.views(audience.name, count, most, skip=skip, to=link)
                 link.connection.write(b"".join(map(link.rooms[room_id].encode, later)))
+        self.miss_absent(room_id, audience, views)
         self.wake()
 
     def flush_room(self, room_id: str) -> None:
@@ -275,36 +269,106 @@ class Fanout:
         if not audience.pieces:
             return
         pieces, audience.pieces = audience.pieces, []
-        authors = {piece.author for piece in pieces if piece.author}
-        apart: list[Link] = []
+        own: dict[str, list[int]] = {}  # the places of each author's pieces
+        for n, piece in enumerate(pieces):
+            own.setdefault(piece.author, []).append(n)
+        own.pop("", None)
+        most = self.limits.send_queue_bytes // 2
+        behind: list[tuple[Link, int]] = []  # who does not keep up, and how many pieces it was shown before
         for encoder, group in audience.groups.items():
             encoded = [encoder.encode(piece.view) for piece in pieces]
             blob = b"".join(encoded)
+            runs = runs_of(encoded, most) if len(blob) > most else []
+            steps = None
             for link in group:
                 if link.full:
-                    apart.append(link)
-                elif link.session is not None and link.session.user.id in authors:
-                    self.write_to_author(link, audience.name, encoder, pieces, encoded)
-                elif blob:
+                    behind.append((link, 0))
+                elif link.session is not None and link.session.user.id in own:
+                    if runs or link.visit is not None:
+                        self.write_apart(link, room_id, encoder, pieces, encoded, behind)
+                    else:
+                        self.write_between(link, audience.name, encoder, pieces, encoded, own[link.session.user.id])
+                elif runs and link.visit:
+                    self.write_apart(link, room_id, encoder, pieces, encoded, behind)
+                elif runs:
+                    write_runs(link, runs, behind)
+                else:
                     link.connection.write(blob)
+                    if link.visit is not None:
+                        steps = steps or steps_of(pieces, encoded)
+                        link.visit.shows_steps(room_id, steps)
         for piece in pieces:
             if piece.ticket is not None and piece.entry is not None:  # its owner is not shown the room live
                 self.answer(piece.ticket, piece.entry)
                 piece.ticket = None
-        for link in apart:
-            self.overrun(link, room_id, pieces)
+        for link, shown in behind:
+            encoder = link.rooms.get(room_id)
+            if encoder is not None:
+                self.drop(link, sum(bool(encoder.encode(one.view)) for one in pieces[shown:] if one.entry is None))
+            self.overrun(link, room_id, pieces[shown:])
 
-    def write_to_author(self, link: Link, name: str, encoder: Any, pieces: list[Piece], encoded: list[bytes]) -> None:
-        """Write to somebody who wrote: replies in the place of one's own, or one's own view to one's other sessions."""
-        me = link.session.user.id if link.session is not None else ""
+    def write_between(
+        self, link: Link, name: str, encoder: Any, pieces: list[Piece], encoded: list[bytes], own: list[int]
+    ) -> None:
+        """Write a small turn to somebody who wrote; `own` are the places of what comes from the same user."""
         write = link.connection.write
-        for piece, blob in zip(pieces, encoded, strict=True):
+        start = 0  # of what others said since
+        for n in own:
+            if start < n:
+                write(b"".join(encoded[start:n]))
+            self.write_own(link, name, encoder, pieces[n])
+            start = n + 1
+        if start < len(encoded):
+            write(b"".join(encoded[start:]))
+
+    def write_own(self, link: Link, name: str, encoder: Any, piece: Piece) -> None:
+        """The reply in the place of one's own message, or one's own view in one's other sessions."""
+        mine = piece.ticket is not None and piece.ticket.link is link
+        if mine and piece.ticket is not None and piece.entry is not None:
+            self.answer(piece.ticket, piece.entry)
+            piece.ticket = None
+        if piece.entry is not None and (not mine or "echo" in link.caps):
+            link.connection.write(encoder.encode(view_of(piece.entry, name, own=True)))
+
+    def write_apart(
+        self,
+        link: Link,
+        room_id: str,
+        encoder: Any,
+        pieces: list[Piece],
+        encoded: list[bytes],
+        behind: list[tuple[Link, int]],
+    ) -> None:
+        """Write piece by piece, as far as the peer keeps up."""
+        me = link.session.user.id if link.session is not None else ""
+        for n, (piece, blob) in enumerate(zip(pieces, encoded, strict=True)):
+            if link.full:
+                behind.append((link, n))
+                return
             if piece.author != me:
-                write(blob)
-                continue
-            mine = piece.ticket is not None and piece.ticket.link is link
-            if mine and piece.ticket is not None and piece.entry is not None:
-                self.answer(piece.ticket, piece.entry)
-                piece.ticket = None
-            if piece.entry is not None and (not mine or "echo" in link.caps):
-                write(encoder.encode(view_of(piece.entry, name, own=True)))
+                link.connection.write(blob)
+            else:
+                self.write_own(link, self.audiences[room_id].name, encoder, piece)
+            if link.visit is not None and piece.entry is not None:
+                link.visit.shows(room_id, piece.entry.seq)
+
+
+def runs_of(encoded: list[bytes], most: int) -> list[tuple[bytes, int]]:
+    """Pieces joined to runs of at most `most` bytes, or of one piece; each with how many pieces come before it."""
+    runs: list[tuple[bytes, int]] = []
+    start = size = 0
+    for n, blob in enumerate(encoded):
+        if size and size + len(blob) > most:
+            runs.append((b"".join(encoded[start:n]), start))
+            start, size = n, 0
+        size += len(blob)
+    return [*runs, (b"".join(encoded[start:]), start)]
+
+
+def write_runs(link: Link, runs: list[tuple[bytes, int]], behind: list[tuple[Link, int]]) -> None:
+    """Write as many runs as the peer keeps up with; `behind` is told where it stopped."""
+    for blob, before in runs:
+        if link.full:
+            behind.append((link, before))
+            return
+        link.connection.write(blob)

@@ -15,27 +15,40 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 1.8
 LOOK_SECONDS = 0.02
+GRACE_SECONDS = 0.06  # what is on its way to us is still refused, and who is refused sends no more
 
 
 async def say_goodbye(hub: Hub, reconnect_after: float) -> None:
     """Take nothing new, finish what is under way, tell everyone `closing`, and wait until they are gone.
 
-    Each of the two waits ends after a few seconds, whatever the disk or a peer does.
+    `closing` is the last word to a peer: everything of it that had arrived by then is answered, if only with a refusal.
+    Each wait ends after a few seconds, whatever the disk or a peer does.
     """
     hub.stopping = True
     hub.keepalive.stop()
+    hub.comebacks.stop()
+    for link in hub.links.values():
+        hub.go_on(link)  # also with those who do not read: what they asked is refused
     hub.flush()
-    await waited(hub, lambda: hub.outstanding == 0 and not any(link.is_busy() for link in hub.links.values()))
+    calm_at = hub.reactor.seconds() + GRACE_SECONDS
+    await waited(hub, lambda: hub.reactor.seconds() >= calm_at and is_at_rest(hub))
     hub.flush()
     view = Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping", reconnect_after=reconnect_after)
     for link in list(hub.links.values()):
+        link.connection.hear_out()
         link.connection.finish(view)
     await waited(hub, lambda: not hub.links)
     for link in list(hub.links.values()):
         link.connection.abort()
-    await waited(hub, lambda: hub.outstanding == 0)
+    await waited(hub, lambda: not hub.links and hub.outstanding == 0)
     hub.flush()
     hub.stopped = True
+    hub.log.info("counts {counts}", counts=hub.counts.told())
+
+
+def is_at_rest(hub: Hub) -> bool:
+    """Has everything that was asked been answered?"""
+    return hub.outstanding == 0 and not any(link.is_busy() for link in hub.links.values())
 
 
 async def waited(hub: Hub, is_done: Callable[[], bool]) -> None:

@@ -8,7 +8,7 @@ in order: sends go on one behind the other; anything else waits until what is un
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -28,6 +28,8 @@ from chatd.core.questions import Snapshot
 from chatd.core.replies import failure
 from chatd.core.state import State
 from chatd.core.views import Closing, Error
+from chatd.hub.comebacks import Comebacks
+from chatd.hub.counts import Counts
 from chatd.hub.fanout import Fanout
 from chatd.hub.farewell import say_goodbye
 from chatd.hub.guard import Guard
@@ -35,6 +37,7 @@ from chatd.hub.keepalive import Keepalive
 from chatd.hub.link import Link, Misread, Ticket
 from chatd.hub.replay import Replay
 from chatd.hub.running import Running
+from chatd.settings import Settings
 
 
 class Hub:
@@ -42,28 +45,31 @@ class Hub:
 
     log = Logger()
 
-    def __init__(self, *, journal: Any, rules: Rules, reactor: Any, settings: Any = None) -> None:
+    def __init__(self, *, journal: Any, rules: Rules, reactor: Any, settings: Any = None, wall: Any = None) -> None:
         self.journal = journal
         self.rules = rules
         self.limits = rules.limits
-        self.reactor = reactor
+        self.reactor, self.wall = reactor, wall or reactor.seconds  # what timers go by, and the time of day
         self.settings = settings
         self.state = State()
         self.links: dict[str, Link] = {}
-        self.tick = 0
+        self.tick = 0.0  # a coarse clock, in seconds
         self.stopping = False
         self.stopped = False
+        self.counts = Counts()
         self.fanout = Fanout(
             limits=rules.limits,
+            counts=self.counts,
             reactor=reactor,
-            answer=self.answer_entry,
-            overrun=self.overrun,
+            answer=self.settle,
+            overrun=lambda *behind: self.replay.overrun(*behind),
             wake=self.wake,
             members=self.count_members,
         )
         self.replay = Replay(
             state=self.state,
             limits=rules.limits,
+            counts=self.counts,
             fanout=self.fanout,
             reactor=reactor,
             ask=journal.ask,
@@ -72,10 +78,13 @@ class Hub:
         self.running = Running(self)
         self.keepalive = Keepalive(self)
         self.guard = Guard(rules.limits, reactor.seconds)
+        self.on_change: list[Callable[[Settings], None]] = []  # called when the settings have changed
+        self.comebacks = Comebacks(self)
         self._proposals: list[Proposal] = []
         self._touched: list[Any] = []
         self._ready: dict[Link, None] = {}
         self._awake = False
+        self._now = 0  # the moment of this turn, once somebody has asked
         self.outstanding = 0  # events that the journal has not given back yet
 
     # -- beginning and end --------------------------------------------------------------------------------
@@ -118,18 +127,21 @@ class Hub:
         self.links.pop(link.id, None)
         self.guard.leave(link.connection.address)
         link.waiting.clear()
-        self.log.info("disconnected session={session} reason={reason}", session=link.id, reason=reason)
+        what = "disconnected session={session} reason={reason}" + (" dropped={dropped}" if link.dropped else "")
+        self.log.info(what, session=link.id, reason=reason, dropped=link.dropped)
         self.log_out(link, reason)
+        self.comebacks.ended(link)
 
     def log_out(self, link: Link, reason: str) -> None:
         """End a link's session, once."""
         if link.gone:
             return
         link.gone = True
+        self.comebacks.left(link)
         for room_id in list(link.rooms):
             self.fanout.leave(room_id, link)
         link.rooms.clear()
-        link.feeds.clear()
+        self.replay.forget(link)
         self._ready.pop(link, None)
         if link.session is not None or link.blocked:  # the login itself may be under way
             self.propose((LoggedOut(link.id, reason),), None)
@@ -144,21 +156,11 @@ class Hub:
         for room_id in list(link.rooms):
             self.fanout.regroup(room_id, link)
 
-    def full(self, link: Link) -> None:
-        """The peer does not keep up: what rooms say comes to it out of the journal for now."""
-        link.full = True
-
     def writable(self, link: Link) -> None:
         """The peer has read everything."""
-        link.full = False
         link.connection.heard = self.tick
-        self.replay.go_on(link)
-
-    def overrun(self, link: Link, room_id: str, pieces: list[Any]) -> None:
-        """A room said something to a link that is full: the numbered part comes from the journal later."""
-        numbers = [piece.entry.seq for piece in pieces if piece.entry is not None]
-        if numbers and not link.gone:
-            self.replay.start(link, room_id, numbers[0], announced=False)
+        self.replay.reads_again(link)
+        self.go_on(link)
 
     def count_members(self, room_id: str) -> int:
         room = self.state.rooms.get(room_id)
@@ -166,15 +168,17 @@ class Hub:
 
     # -- commands -----------------------------------------------------------------------------------------
 
-    def submit(self, link: Link, command: Command) -> None:
-        """A peer asks something; it is carried out in its turn."""
+    def submit(self, link: Link, command: Command, size: int = 0) -> None:
+        """A peer asks something, in so many bytes; it is carried out in its turn, and not before it reads."""
         if link.gone:
             return
-        if link.blocked or link.waiting or (link.under_way and type(command) is not Send):
+        if link.blocked or link.waiting or link.full or (link.under_way and type(command) is not Send):
             link.waiting.append(command)
+            link.waiting_bytes += size
         else:
             self.carry_out(link, command)
-        self.hold_back(link)
+        if link.waiting or link.under_way > self.limits.requests_in_flight:
+            self.hold_back(link)
 
     def misread(self, link: Link, command_id: str | None, refusal: Refusal) -> None:
         """What a peer sent could not be read; it is told in its turn."""
@@ -182,27 +186,22 @@ class Hub:
 
     def hold_back(self, link: Link) -> None:
         """Read no more from a peer that has too much under way."""
-        if not link.paused and len(link.waiting) + link.under_way > self.limits.requests_in_flight:
+        limits = self.limits
+        too_many = len(link.waiting) + link.under_way > limits.requests_in_flight
+        if not link.paused and (too_many or link.waiting_bytes > limits.send_queue_bytes):
             link.paused = True
             link.connection.pause()
 
     def context(self, link: Link, known: Any = UNASKED) -> Context:
-        return Context(
-            state=self.state,
-            rules=self.rules,
-            session_id=link.id,
-            now=self.now(),
-            ids=new_id,
-            session=link.session,
-            greeted=link.greeted,
-            trusted=link.trusted,
-            caps=link.caps,
-            known=known,
-        )
+        who = (link.session, link.greeted, link.trusted, link.caps)
+        return Context(self.state, self.rules, link.id, self.now(), new_id, *who, known)
 
     def now(self) -> int:
-        """Microseconds since 1970."""
-        return int(self.reactor.seconds() * 1_000_000)
+        """Microseconds since 1970; while there is something to flush, it is one moment until then."""
+        if not self._awake:
+            return int(self.wall() * 1_000_000)
+        self._now = self._now or int(self.wall() * 1_000_000)
+        return self._now
 
     def carry_out(self, link: Link, command: Command, known: Any = UNASKED) -> None:
         """Let the rules decide about a command, and run what they say."""
@@ -245,25 +244,27 @@ class Hub:
 
     def propose(self, events: Sequence[Event], ticket: Ticket | None) -> None:
         """Hand events to the journal at the end of the turn."""
-        if self.stopped:  # nobody is left to be told, and the journal is closed
+        if self.stopped or not events:  # nobody is left to be told, and the journal is closed
             return
         now = self.now()
-        last = len(events) - 1
-        for n, event in enumerate(events):
-            self._proposals.append(Proposal(event, now, ticket if n == last else None))
+        self._proposals += [Proposal(event, now) for event in events[:-1]]
+        self._proposals.append(Proposal(events[-1], now, ticket))
         self.outstanding += len(events)
         self.wake()
 
     def fetch(self, link: Link, command: Command, effect: Fetch) -> None:
         """Ask the journal, and decide again with its answer."""
+        answered = self.comebacks.ask(link, effect.question)
         link.blocked = True
-        answered = self.journal.ask(effect.question)
         answered.addCallbacks(self.fetched, self.not_fetched, callbackArgs=(link, command), errbackArgs=(link, command))
 
     def fetched(self, known: Any, link: Link, command: Command) -> None:
         link.blocked = False
         if not link.gone:
-            self.carry_out(link, command, known)
+            if link.full and not self.stopping:  # it is looked up again when the peer reads
+                link.waiting.appendleft(command)
+            else:
+                self.carry_out(link, command, known)
             self.go_on(link)
 
     def not_fetched(self, reason: Failure, link: Link, command: Command) -> None:
@@ -288,11 +289,14 @@ class Hub:
 
     def carry_on(self, link: Link) -> None:
         """Carry out what waits, up to the next command that has to be waited for."""
-        while link.waiting and not link.blocked and not link.gone:
+        while link.waiting and not link.blocked and not link.gone and (not link.full or self.stopping):
             if link.under_way and type(link.waiting[0]) is not Send:
                 break
             self.carry_out(link, link.waiting.popleft())
-        if link.paused and len(link.waiting) + link.under_way <= self.limits.requests_in_flight // 2:
+        if not link.waiting:
+            link.waiting_bytes = 0
+        few = link.waiting_bytes <= self.limits.send_queue_bytes
+        if link.paused and few and len(link.waiting) + link.under_way <= self.limits.requests_in_flight // 2:
             link.paused = False
             if not link.gone:
                 link.connection.heard = self.tick
@@ -337,7 +341,8 @@ class Hub:
                     raise refusal
                 reply = answer(self.context(link), command, entry, ticket.known)
                 link.connection.reply(command, reply)
-                self.running.answered(link, command, ticket.known)
+                if type(command) is not Send:
+                    self.running.answered(link, command, ticket.known)
             except Refusal as found:
                 link.connection.reply(command, failure(command.id, found))
             except Exception:
@@ -346,16 +351,14 @@ class Hub:
             link.under_way -= 1
         else:
             link.blocked = False
-        self.go_on(link)
+        if link.waiting or link.paused:
+            self.go_on(link)
 
     def begin_session(self, link: Link) -> None:
         """If the login of a link has come through, it has its session from now on."""
         link.session = session = self.state.sessions.get(link.id)
         if session is not None:
             self.log.info("logged in session={session} nick={nick}", session=link.id, nick=session.user.nick)
-
-    def answer_entry(self, ticket: Ticket, entry: Entry) -> None:
-        self.settle(ticket, entry)
 
     # -- the end of the turn ------------------------------------------------------------------------------
 
@@ -376,6 +379,7 @@ class Hub:
                 self.fanout.flush()
         finally:
             self._awake = False
+            self._now = 0
         if self._proposals:
             proposals, self._proposals = self._proposals, []
             self.journal.append(proposals)

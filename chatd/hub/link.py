@@ -10,6 +10,7 @@ from chatd.core.commands import Command
 if TYPE_CHECKING:
     from chatd.core.state import Session
     from chatd.hub.replay import Feed
+    from chatd.hub.visit import Visit
 
 
 class Misread(Command, frozen=True, kw_only=True, tag="misread"):
@@ -33,18 +34,23 @@ class Link:
     """A connection and its session, seen from the hub.
 
     `rooms` maps the id of each named room it is in to its encoder there, or to None while a feed replays.
-    `under_way` counts sends that are not answered yet; `blocked` is set while any other command is.
+    `under_way` counts sends that are not answered yet; `blocked` is set while any other command is. `full`: its peer
+    does not read what waits for it, since the tick `full_since`. `dropped` counts the passing views that it was not
+    shown for that, and `missed` are the rooms in which they told who is there.
     """
 
     __slots__ = (
         "blocked",
         "caps",
         "connection",
+        "dropped",
         "feeds",
         "full",
+        "full_since",
         "gone",
         "greeted",
         "id",
+        "missed",
         "paused",
         "pinged",
         "rooms",
@@ -52,25 +58,32 @@ class Link:
         "since",
         "trusted",
         "under_way",
+        "visit",
         "waiting",
+        "waiting_bytes",
     )
 
-    def __init__(self, connection: Any, session_id: str, greeted: bool, since: int) -> None:
+    def __init__(self, connection: Any, session_id: str, greeted: bool, since: float) -> None:
         self.connection = connection
         self.id = session_id
         self.greeted = greeted
-        self.since = since  # the hub's tick of its beginning
+        self.since = since  # the hub's tick at its beginning
         self.caps: frozenset[str] = frozenset()
         self.session: Session | None = None
         self.waiting: deque[Command] = deque()
+        self.waiting_bytes = 0  # what they took on the wire since the line was last empty
         self.rooms: dict[str, Any] = {}
         self.feeds: dict[str, Feed] = {}
         self.under_way = 0
         self.blocked = False
         self.paused = False
         self.full = False
+        self.full_since = 0.0
+        self.dropped = 0
+        self.missed: frozenset[str] = frozenset()
         self.gone = False
         self.pinged = False
+        self.visit: Visit | None = None  # of somebody who was told a word to come back with
         self.trusted = True  # rates and connection caps do not hold for it
 
     def is_busy(self) -> bool:

@@ -15,7 +15,7 @@ from chatd.core.effects import Effect
 from chatd.core.entrance import nick_refused
 from chatd.core.events import Entry, Numbered
 from chatd.core.places import first_cursor
-from chatd.core.replay import plan
+from chatd.core.replay import Plan, plan
 from chatd.core.replies import Done
 from chatd.core.shown import view_of
 from chatd.core.text import clean_line
@@ -26,6 +26,8 @@ from chatd.hub.link import Link, Ticket
 if TYPE_CHECKING:
     from chatd.core.state import Room
     from chatd.hub.hub import Hub
+
+END_SECONDS = 0.05  # between two looks whether somebody who has said everything has been shown everything
 
 
 class Running:
@@ -50,6 +52,7 @@ class Running:
             effects.Renamed: self.renamed,
             effects.AwayChanged: self.away_changed,
             effects.CursorMoved: self.cursor_moved,
+            effects.BookmarksKept: self.bookmarks_kept,
         }
 
     # -- of decide ----------------------------------------------------------------------------------------
@@ -78,11 +81,18 @@ class Running:
             return
         for party in room.parties:
             for other in self.links_of(party) if party != me else ():
-                if effect.cap in other.caps and not other.full:
+                if other.full and effect.cap in other.caps:
+                    self.fanout.drop(other)
+                elif effect.cap in other.caps:
                     name = room.shown_to(party)
                     other.connection.show(structs.replace(effect.view, room=name))
 
     def leave(self, link: Link, command: Command, effect: effects.Leave) -> None:
+        if link.gone:
+            return
+        if link.feeds and link.connection.ended:  # it has said everything, and reads what it asked for
+            self.hub.reactor.callLater(END_SECONDS, self.leave, link, command, effect)
+            return
         link.connection.reply(command, Done(re=command.id))
         self.hub.log_out(link, clean_line(effect.reason) or "quit")
         link.waiting.clear()
@@ -126,14 +136,18 @@ class Running:
         for party in room.parties or ():
             for link in self.links_of(party):
                 mine = ticket is not None and ticket.link is link
-                if room.id in link.feeds or (mine and "echo" not in link.caps):
+                is_known = mine and "echo" not in link.caps
+                if room.id in link.feeds:
                     continue
-                if link.full:
+                if link.full and not is_known:
                     self.hub.replay.start(link, room.id, entry.seq, announced=False)
                     continue
-                name = room.shown_to(party)
-                view = view_of(entry, name, own=event.author == party)
-                link.connection.write(link.connection.encoder(name).encode(view))
+                if not is_known:
+                    name = room.shown_to(party)
+                    view = view_of(entry, name, own=event.author == party)
+                    link.connection.write(link.connection.encoder(name).encode(view))
+                if link.visit is not None:
+                    link.visit.shows(room.id, entry.seq)
         return ticket is not None
 
     def entered(self, effect: effects.Entered, cause: Link | None) -> None:
@@ -153,7 +167,7 @@ class Running:
         if link is not None:
             self.fanout.leave(effect.room_id, link)
             link.rooms.pop(effect.room_id, None)
-            link.feeds.pop(effect.room_id, None)
+            self.hub.replay.end(link, effect.room_id)
         if effect.last:
             comings = self.fanout.comings(effect.room_id)
             if comings is not None:
@@ -180,8 +194,13 @@ class Running:
             return
         name = room.shown_to(user.id)
         for link in self.links_of(user.id):
-            if not link.full and link is not cause:
+            if link.full:
+                self.fanout.drop(link)
+            elif link is not cause:
                 link.connection.write(link.connection.encoder(name).encode(Read(room=name, seq=effect.seq)))
+
+    def bookmarks_kept(self, effect: effects.BookmarksKept, cause: Link | None) -> None:
+        self.hub.comebacks.kept(effect.bookmarks)
 
     def links_of(self, user_id: str) -> list[Link]:
         """The links of a user's sessions that are here and have not said goodbye."""
@@ -197,19 +216,28 @@ class Running:
             if known:
                 context = self.hub.context(link)
                 self.hub.propose(first_cursor(context, context.find_room(command.room)), None)
-            self.begin(link, command.room, command.since, command.replay_limit)
+            room = self.hub.context(link).find_room(command.room)
+            self.hub.comebacks.enters(link, room)
+            self.begin(link, room, plan(room, self.named(link, room), command.since, command.replay_limit))
         elif type(command) is commands.Resume:
-            for room, since in command.rooms.items():
-                if self.hub.context(link).room_or_none(room) is not None:
-                    self.begin(link, room, since, None)
+            for name, since in command.rooms.items():
+                wanted = self.hub.context(link).room_or_none(name)
+                if wanted is not None:
+                    self.begin(link, wanted, plan(wanted, self.named(link, wanted), since))
+        elif type(command) is commands.ComeIn or type(command) is commands.ComeBack:
+            self.hub.comebacks.begin(link, *known)
 
-    def begin(self, link: Link, room_name: str, since: Any, most: int | None) -> None:
+    def named(self, link: Link, room: Room) -> str:
+        """What the person calls the room."""
+        return room.shown_to(link.session.user.id) if link.session is not None else room.name
+
+    def begin(self, link: Link, room: Room, wanted: Plan) -> None:
         """Show a room to a link: what it missed, then live."""
-        room = self.hub.context(link).find_room(room_name)
-        name = room.shown_to(link.session.user.id) if link.session is not None else room.name
-        wanted = plan(room, name, since, most)
+        name = self.named(link, room)
         for gap in wanted.gaps:
             link.connection.write(link.connection.encoder(name).encode(gap))
+        if link.visit is not None:
+            link.visit.enters(room.id, wanted.start - 1)
         if wanted.announced:
             self.hub.replay.start(link, room.id, wanted.start, announced=True)
         elif link.rooms.get(room.id, 0) is None:

@@ -1,8 +1,9 @@
 """A connection: what every way in shares, between its bytes and the hub.
 
 It collects what is to be written and sends it once a turn, tells the hub what the peer asks and whether the peer
-keeps up, and closes without waiting for ever. It knows Twisted's transports and the hub's few calls; what the
-bytes mean is its subclasses'.
+keeps up, and closes without waiting for ever. A peer falls behind as soon as the kernel does not take all that is
+sent: what waits here is never more than `send_queue_bytes`, and then nothing more is read from it. It knows Twisted's
+transports and the hub's few calls; what the bytes mean is its subclasses'.
 
 A subclass is also a Twisted protocol. It calls `opened` from `connectionMade`, `received` for each command, and
 `lost` from `connectionLost`; it defines `encoder`, `reply` and `show`.
@@ -20,6 +21,7 @@ from zope.interface import implementer
 
 from chatd.core.codes import Refusal
 from chatd.core.commands import Command
+from chatd.core.limits import Limits
 from chatd.core.replies import Reply
 from chatd.core.views import View
 from chatd.interfaces import IConnection
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from chatd.hub import Hub, Link
 
 CLOSE_SECONDS = 5.0
+AT_ONCE_BYTES = 32_768  # what is sent at once; half of what may wait at least, so that two of them may
+REQUESTS_A_TURN = 64  # of one peer; then the others have their turn
+CHUNK = 65536
+MOST_HEARD_OUT = 16  # chunks
 
 
 @implementer(IPushProducer)
@@ -56,7 +62,7 @@ class Connection:
     protocol = ""
     address = ""
     can_be_asked = True
-    heard = 0
+    heard = 0.0
     transport: Any
     hub: Hub
     link: Link | None = None
@@ -64,6 +70,9 @@ class Connection:
     ended = False  # the peer has said everything
     _held = False  # the hub wants no more commands for now
     _stuck = False  # the peer does not read what it is sent
+    _resting = False  # it has asked enough for this turn
+    _size = 0  # bytes in the outbox
+    _asked = 0  # requests since the last read
 
     def opened(self, hub: Hub, *, greeted: bool) -> None:
         """The peer is there. `greeted`: this way in has no hello of its own, so none is waited for."""
@@ -73,13 +82,14 @@ class Connection:
         self.heard = hub.tick
         with suppress(AttributeError, OSError):  # a Unix socket has no Nagle, a test's transport no socket
             self.transport.setTcpNoDelay(True)
+        limit_kernel_queue(self.transport, hub.limits.kernel_queue_bytes)
         self.transport.registerProducer(Valve(self), True)
         self.link = hub.connected(self, greeted=greeted)
 
-    def received(self, command: Command) -> None:
-        """The peer asks something."""
+    def received(self, command: Command, size: int = 0) -> None:
+        """The peer asks something, in so many bytes."""
         if self.link is not None:
-            self.hub.submit(self.link, command)
+            self.hub.submit(self.link, command, size)
 
     def misread(self, command_id: str | None, refusal: Refusal) -> None:
         """What the peer sent could not be read as a command; it is told in its turn."""
@@ -107,9 +117,27 @@ class Connection:
 
     def write(self, blob: bytes) -> None:
         if blob and not self.closing:
-            if not self._outbox:
+            outbox = self._outbox
+            size = len(blob)
+            if outbox:
+                size += self._size
+            else:
                 self.hub.touched(self)
-            self._outbox.append(blob)
+            self._size = size
+            outbox.append(blob)
+            if size > AT_ONCE_BYTES:
+                self._send_early()
+
+    def _send_early(self) -> None:
+        """Too much has gathered to wait for the end of the turn: send it, so that it is seen whether the peer reads."""
+        *earlier, last = self._outbox
+        self._outbox = earlier
+        self.flush()
+        self._outbox, self._size = [last], len(last)
+        if self._size > AT_ONCE_BYTES:
+            self.flush()
+        else:
+            self.hub.touched(self)
 
     def flush(self) -> None:
         outbox = self._outbox
@@ -124,6 +152,20 @@ class Connection:
     def resume(self) -> None:
         self._held = False
         self._throttle()
+
+    def hear_out(self) -> None:
+        handle = getattr(self.transport, "getHandle", lambda: None)()
+        if not isinstance(handle, socket.socket) or self._stuck:
+            return
+        protocol: Any = self
+        for _ in range(MOST_HEARD_OUT):
+            try:
+                chunk = handle.recv(CHUNK)
+            except OSError:  # there is no more, or no peer: Twisted finds out which
+                return
+            if not chunk:
+                return
+            protocol.dataReceived(chunk)
 
     def finish(self, view: View) -> None:
         if not self.closing:
@@ -141,7 +183,7 @@ class Connection:
         self.flush()
         self.closing = True
         self.transport.unregisterProducer()
-        if self._held or self._stuck:
+        if self._held or self._stuck or self._resting:
             self.transport.resumeProducing()  # or the end of the peer would not be heard
         half_close = getattr(self.transport, "loseWriteConnection", None)
         if half_close is None or self.ended:
@@ -150,6 +192,10 @@ class Connection:
             half_close()
         self.hub.reactor.callLater(CLOSE_SECONDS, self.abort)
 
+    def rules_changed(self) -> None:
+        """A subclass that keeps more of the hub's rules than this takes it over again here."""
+        limit_kernel_queue(self.transport, self.hub.limits.kernel_queue_bytes)
+
     def abort(self) -> None:
         if self.link is not None:
             self.transport.abortConnection()
@@ -157,11 +203,11 @@ class Connection:
     # -- for the transport --------------------------------------------------------------------------------
 
     def peer_full(self) -> None:
-        """More than the transport's buffer waits for the peer: read no more from it, show it no more live."""
+        """The kernel takes no more for the peer: read no more from it, show it no more live."""
         if self.link is not None and not self._stuck:
             self._stuck = True
             self._throttle()
-            self.hub.full(self.link)
+            self.hub.replay.fell_behind(self.link, self.hub.tick)
 
     def peer_ready(self) -> None:
         """The peer has read everything."""
@@ -172,7 +218,19 @@ class Connection:
 
     def _throttle(self) -> None:
         if not self.closing:
-            self.throttled(self._held or self._stuck)
+            self.throttled(self._held or self._stuck or self._resting)
+
+    def count_request(self) -> None:
+        """One more request was taken; after many, what else the peer has sent is left for the next turn."""
+        self._asked += 1
+        if self._asked >= REQUESTS_A_TURN and not self._resting and not self.hub.stopping:
+            self._resting = True
+            self._throttle()
+            self.hub.reactor.callLater(0, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._throttle()
 
     def throttled(self, stop: bool) -> None:
         """Read no more, or read again. A subclass that keeps unparsed input holds it back here too."""
@@ -187,13 +245,20 @@ def peer_name(transport: Any) -> str:
     return getattr(transport.getPeer(), "host", None) or "unix"
 
 
-def keep_alive(transport: Any, idle_seconds: float, dead_seconds: float) -> None:
+def limit_kernel_queue(transport: Any, most: int) -> None:
+    """Let the kernel hold only about so much for the peer; else it is several megabytes. 0 changes nothing."""
+    if most:
+        with suppress(AttributeError, OSError):  # a test's transport has no socket
+            transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, most)
+
+
+def keep_alive(transport: Any, limits: Limits) -> None:
     """Let TCP itself find a peer that is gone without a word within `dead_seconds`. No-op where there is no TCP."""
     try:
         transport.setTcpKeepAlive(True)
         handle = transport.getHandle()
-        interval = max(1, int((dead_seconds - idle_seconds) / 3))
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(idle_seconds)))
+        interval = max(1, int((limits.dead_seconds - limits.idle_seconds) / 3))
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(limits.idle_seconds)))
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     except (AttributeError, OSError):

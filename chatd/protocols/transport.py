@@ -8,9 +8,11 @@ few attributes that Twisted does not promise: tests/protocols/test_transport.py 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
+from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
     Base = tcp.Connection
@@ -19,7 +21,28 @@ else:
 
 
 class PromptWrite(Base):
-    """A mixin before a stream transport's class. `write` sends what the kernel takes now, and buffers the rest."""
+    """A mixin before a stream transport's class. `write` sends what the kernel takes now, and buffers the rest.
+
+    `when_closed` is called once its socket is closed, for whoever counts connections. A protocol that has a method
+    `socket_closes` is told right before, while the kernel can still be asked about it.
+    """
+
+    when_closed: Callable[[], None] | None = None
+
+    def connectionLost(self, reason: Failure) -> None:
+        tell, self.when_closed = self.when_closed, None
+        socket_closes = getattr(self.protocol, "socket_closes", None)
+        if socket_closes is not None:
+            socket_closes()
+        try:
+            super().connectionLost(reason)
+        finally:
+            if tell is not None:
+                tell()
+
+    def _isSendBufferFull(self) -> bool:
+        """A peer is behind as soon as the kernel does not take everything: the kernel's queue is the room it has."""
+        return self._tempDataLen > 0 or len(self.dataBuffer) > self.offset
 
     def write(self, data: bytes) -> None:
         if (

@@ -17,6 +17,8 @@ TCP_INFO = getattr(socket, "TCP_INFO", None)
 # The beginning of Linux's `struct tcp_info`, up to tcpi_last_ack_recv (milliseconds).
 NOTES = struct.Struct("=xxBBxxxx 12x 32x 4x I")
 TRIES = 4  # as often something was sent or asked in vain
+# Somebody who has not read for long is asked only every two minutes, and then answers at once.
+LONGEST_SILENCE = 125.0
 
 
 class Watched(Protocol):
@@ -33,6 +35,8 @@ def is_vanished(notes: bytes, silent_seconds: float) -> bool:
     if len(notes) < NOTES.size:
         return False
     sent_again, asked, silent_ms = NOTES.unpack_from(notes)
+    if asked and silent_ms >= LONGEST_SILENCE * 1000:
+        return True
     return bool(max(sent_again, asked) >= TRIES and silent_ms >= silent_seconds * 1000)
 
 
@@ -41,16 +45,22 @@ class Watch:
 
     def __init__(self, reactor: Any, dead_seconds: float) -> None:
         self._reactor = reactor
-        self._silent_seconds = dead_seconds * 2 / 3
-        self._look_seconds = dead_seconds / 6
+        self._dead_seconds = dead_seconds
         self._watched: dict[Watched, None] = {}
         self._timer: Any = None
+
+    def change(self, dead_seconds: float) -> None:
+        """Another time from now on."""
+        before, self._dead_seconds = self._dead_seconds, dead_seconds
+        if dead_seconds != before and self._timer is not None:
+            self._timer.cancel()
+            self._wait()
 
     def add(self, connection: Watched) -> None:
         """Look at this connection too."""
         self._watched[connection] = None
         if self._timer is None and TCP_INFO is not None:
-            self._timer = self._reactor.callLater(self._look_seconds, self._look)
+            self._wait()
 
     def remove(self, connection: Watched) -> None:
         """It has ended."""
@@ -59,10 +69,13 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
+    def _wait(self) -> None:
+        self._timer = self._reactor.callLater(self._dead_seconds / 6, self._look)
+
     def _look(self) -> None:
-        self._timer = self._reactor.callLater(self._look_seconds, self._look)
+        self._wait()
         for connection in list(self._watched):
-            if is_vanished(notes_of(connection.transport), self._silent_seconds):
+            if is_vanished(notes_of(connection.transport), self._dead_seconds * 2 / 3):
                 connection.vanished()
 
 

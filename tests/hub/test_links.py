@@ -8,6 +8,8 @@ import struct
 import pytest
 from support.house import House, Peer, bodies
 
+from chatd.hub.keepalive import LOOKS_A_TURN
+
 
 def test_a_guest_comes_back_by_its_token_and_is_still_the_author() -> None:
     house = House()
@@ -142,6 +144,22 @@ def test_the_registry_forgets_who_has_gone(way: str) -> None:
     assert not house.hub.state.rooms  # nothing was said in them
 
 
+def test_who_asks_for_a_replay_and_says_no_more_is_shown_all_of_it() -> None:
+    """As `printf … | nc -N` does."""
+    house = House()
+    tom = house.come("tom", "#room")
+    for n in range(500):
+        tom.ask("send", room="#room", body=f"{n}")
+    jerry = house.come("jerry")
+    blob = json.dumps({"type": "join", "id": "j", "room": "#room", "since": 0}).encode()
+    jerry.protocol.dataReceived(struct.pack("!I", len(blob)) + blob)
+    jerry.protocol.readConnectionLost()
+    for _ in range(20):
+        house.settle(0.1)
+    assert [seq for seq, _ in bodies(jerry.listen())] == list(range(1, 501))
+    assert not jerry.is_open
+
+
 def test_stop_says_goodbye_and_answers_what_was_asked() -> None:
     """A52: everybody is told `closing`."""
     house = House()
@@ -181,3 +199,14 @@ def test_joining_keeps_no_room_in_which_nothing_was_said() -> None:
         assert tom.ask("join", room="#empty", since=since)["ok"]
         assert tom.ask("part", room="#empty")["ok"]
     assert tom.ask("list", what="rooms")["items"] == []
+
+
+def test_looking_at_many_is_cut_into_turns() -> None:
+    """Of thousands who are late, some are turned away in each turn of the loop, and all in the same tick."""
+    house = House(login_seconds=30)
+    late = [Peer(house) for _ in range(3 * LOOKS_A_TURN)]
+    house.hub.tick += 40
+    house.hub.keepalive.look()
+    assert sum(peer.protocol.closing for peer in late) == LOOKS_A_TURN
+    house.settle()
+    assert all(peer.protocol.closing for peer in late)

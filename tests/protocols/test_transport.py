@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
+from chatd.protocols.connection import limit_kernel_queue
 from chatd.protocols.transport import PromptWrite, send_promptly
 
 
@@ -83,12 +84,21 @@ async def test_nothing_is_lost_or_mixed_between_kernel_and_buffer(kind: str, tmp
     transport.write(b"at once")
     assert peer.recv(100) == b"at once"  # without a turn of the reactor
     assert not transport._tempDataBuffer
+    assert not talker.waits
+    limit_kernel_queue(transport, 32_768)
+    sent = 0
+    while not talker.waits:  # as soon as the kernel does not take everything
+        transport.write(b"x" * 1000)
+        sent += 1000
+    assert 0 < transport._tempDataLen <= 1000
+    assert len(await read_all(peer, sent)) == sent
+    while talker.waits[-1]:
+        await task.deferLater(reactor, 0.001)
 
     blocks = [bytes([n]) * 100_000 for n in range(100)]  # far more than the kernel takes
     for block in blocks:
         transport.write(block)
-    assert talker.waits
-    assert all(talker.waits)
+    assert talker.waits[-1]
     assert await read_all(peer, 10_000_000) == b"".join(blocks)
     await task.deferLater(reactor, 0.01)
     assert talker.waits[-1] is False
@@ -123,6 +133,6 @@ async def test_a_peer_that_is_gone_is_noticed_by_the_write() -> None:
 def test_what_is_leaned_on_is_there() -> None:
     """If a new Twisted names these otherwise, `PromptWrite` has to change."""
     one = tcp.Server.__new__(tcp.Server)
-    for name in ("dataBuffer", "offset", "connected", "_writeDisconnected", "TLS"):
+    for name in ("dataBuffer", "offset", "connected", "_writeDisconnected", "TLS", "_isSendBufferFull"):
         assert hasattr(one, name), name
     assert tcp.Port.transport is tcp.Server

@@ -28,6 +28,8 @@ def notes(sent_again: int = 0, asked: int = 0, silent: float = 0.0) -> bytes:
         (notes(sent_again=5, silent=59), False),  # perhaps the cable comes back
         (notes(silent=1000), False),  # nothing was said
         (notes(asked=1, silent=70), False),  # it does not read, but it is there
+        (notes(silent=119), False),  # it has not read for an hour, and is asked every two minutes
+        (notes(asked=1, silent=126), True),  # it has not, and now it does not answer either
         (b"", False),  # no TCP
     ],
 )

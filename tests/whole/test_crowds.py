@@ -151,7 +151,7 @@ def test_ten_of_a_hundred_break_off_in_the_middle(server: Any) -> None:
 def test_a_reader_who_stops_holds_nobody_up(server: Any) -> None:
     """A46: 10 MB to a room with somebody who does not read; the others do not wait, the server does not grow.
 
-    The bound is issue 3's to prove; here: the reader comes back to all of it, in order.
+    The reader comes back to all of it, in order. Hundreds of them, and the bound for each: test_slow.
     """
     with (
         Wire((server.host, server.port)) as stuck,
