@@ -21,7 +21,7 @@ from twisted.internet.tcp import Port
 
 from chatd.config import Loaded
 from chatd.errors import Exit, OperatorError
-from chatd.protocols.transport import send_promptly
+from chatd.ports import Gate
 
 # While the loop is busy with a flood of newcomers they wait in the kernel; the usual 50 places overflow.
 BACKLOG = 4096
@@ -137,21 +137,23 @@ def endpoint_of(reactor: Any, way: Way) -> Any:
         ) from error
 
 
-async def listen(reactor: Any, way: Way, interfaces: Sequence[str], factory: IProtocolFactory) -> list[IListeningPort]:
-    """Open a way in. Raises `OperatorError`, and then nothing is left open."""
+async def listen(
+    reactor: Any, way: Way, interfaces: Sequence[str], factory: IProtocolFactory, gate: Gate
+) -> list[IListeningPort]:
+    """Open a way in, through the gate. Raises `OperatorError`, and then nothing is left open."""
     if isinstance(way.place, int):
-        return await _listen_on_number(reactor, way, interfaces, factory)
+        return await _listen_on_number(reactor, way, interfaces, factory, gate)
     endpoint = endpoint_of(reactor, way)
     try:
         port = await endpoint.listen(factory)
     except (CannotListenError, OSError) as error:
         raise _refused(way, str(way.place), error) from error
-    send_promptly(port)
+    gate.guard(port)
     return [port]
 
 
 async def _listen_on_number(
-    reactor: Any, way: Way, interfaces: Sequence[str], factory: IProtocolFactory
+    reactor: Any, way: Way, interfaces: Sequence[str], factory: IProtocolFactory, gate: Gate
 ) -> list[IListeningPort]:
     ports: list[Any] = []
     number, refusal = int(way.place), None
@@ -168,7 +170,7 @@ async def _listen_on_number(
             for opened in ports:
                 await opened.stopListening()
             raise _refused(way, interface, error) from error
-        send_promptly(port)
+        gate.guard(port)
         ports.append(port)
         number = port.getHost().port
     if not ports and refusal is not None:

@@ -18,6 +18,7 @@ from twisted.internet.protocol import Factory, Protocol
 from chatd.config import Loaded, Source, load
 from chatd.errors import Exit, OperatorError
 from chatd.listeners import BACKLOG, Listener, Way, addresses, endpoint_of, listen, listener_of, wanted
+from chatd.ports import Gate
 
 LOCAL = ("127.0.0.1", "::1")
 
@@ -64,7 +65,7 @@ async def opened() -> AsyncIterator[Opened]:
     ports: list[Any] = []
 
     async def open_way(wanted_way: Way, interfaces: tuple[str, ...] = LOCAL) -> list[Listener]:
-        found = await listen(reactor, wanted_way, interfaces, Factory.forProtocol(Greeter))
+        found = await listen(reactor, wanted_way, interfaces, Factory.forProtocol(Greeter), Gate(reactor, 1000))
         ports.extend(found)
         return [listener_of(wanted_way.protocol, port) for port in found]
 

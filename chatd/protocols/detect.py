@@ -7,6 +7,7 @@ factory to `DetectFactory` under the name that its opening has.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from chatd.protocols import framed, line, strangers
 from chatd.protocols.openings import otherwise, recognise
 from chatd.settings import Settings
 
+GREETED_A_TURN = 50
+
 
 @implementer(IHalfCloseableProtocol)
 class Detector(Protocol):
@@ -34,9 +37,11 @@ class Detector(Protocol):
         self._address = address
         self._opening = b""
         self._timer: Any = None
+        self._is_silent = False
 
     def connectionMade(self) -> None:
         line.keep_urgent_in_place(self.transport)
+        self.transport.bufferSize = line.READ_BYTES  # until it is known who reads
         self._wait()
 
     def dataReceived(self, data: bytes) -> None:
@@ -73,6 +78,7 @@ class Detector(Protocol):
         self._timer = self._shared.reactor.callLater(self._shared.silence_seconds, self._time_is_up)
 
     def _stop_waiting(self) -> None:
+        self._is_silent = False
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
@@ -81,7 +87,13 @@ class Detector(Protocol):
         self._timer = self._shared.reactor.callLater(0, self._was_silent)
 
     def _was_silent(self) -> None:
-        self._hand_over(otherwise(self._opening))
+        self._is_silent = True
+        self._shared.greet_soon(self)
+
+    def greet(self) -> None:
+        """It is this one's turn: a person, unless it has spoken or gone meanwhile."""
+        if self._is_silent:
+            self._hand_over(otherwise(self._opening))
 
     # -- handing over -------------------------------------------------------------------------------------
 
@@ -119,6 +131,23 @@ class DetectFactory(Factory):
         self.reactor = reactor
         self.ways = ways
         self.silence_seconds = silence_seconds
+        self._silent: deque[Detector] = deque()
+
+    def greet_soon(self, detector: Detector) -> None:
+        """Take this one for a person in its turn: of thousands who come at once, some in each turn of the loop."""
+        if not self._silent:
+            self.reactor.callLater(0, self._greet)
+        self._silent.append(detector)
+
+    def _greet(self) -> None:
+        for _ in range(min(GREETED_A_TURN, len(self._silent))):
+            self._silent.popleft().greet()
+        if self._silent:
+            self.reactor.callLater(0, self._greet)
+
+    def settings_changed(self, settings: Settings) -> None:
+        """The next one who comes is waited for so long."""
+        self.silence_seconds = settings.line.silence_seconds
 
     def buildProtocol(self, addr: IAddress | None) -> Detector:
         return Detector(self, addr)
@@ -132,7 +161,9 @@ def factory(hub: Hub, settings: Settings | None = None) -> DetectFactory:
         "framed": framed.factory(hub, settings),
         "line": line.factory(hub, settings),
     }
-    return DetectFactory(hub.reactor, ways, settings.line.silence_seconds)
+    factory = DetectFactory(hub.reactor, ways, settings.line.silence_seconds)
+    hub.on_change.append(factory.settings_changed)
+    return factory
 
 
 __all__ = ["DetectFactory", "Detector", "factory", "give"]
