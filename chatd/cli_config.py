@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chatd.config import BUILT_IN, combine, find_file, read_file, toml_value, user_file
 from chatd.errors import Exit, OperatorError
-from chatd.listeners import addresses, endpoint_of, wanted
+from chatd.reload import could_start
 from chatd.settings import declared, sections
 
 USAGE = """\
@@ -72,16 +72,9 @@ def check(words: list[str]) -> int:
         print("there is no settings file; everything is at its default")
         return Exit.OK
     loaded = combine([read_file(path)], file=path)
-    addresses(loaded)
     from twisted.internet import reactor  # only where it is wanted: help comes at once
 
-    from chatd.journal import open_journal
-
-    for way in wanted(loaded):
-        if not isinstance(way.place, int):
-            endpoint_of(reactor, way)
-    journal = loaded.settings.journal
-    open_journal(journal.url, reactor=reactor, settings=journal, data_dir=Path())  # made, not opened
+    could_start(loaded, reactor)
     count = sum(origin != BUILT_IN for origin in loaded.origins.values())
     print(f"{path}: fine, {count} setting{'' if count == 1 else 's'}")
     return Exit.OK

@@ -29,10 +29,13 @@ def run(_name: str, words: list[str]) -> int:
     from twisted.internet import reactor as installed
 
     from chatd import logs
+    from chatd.reload import Hangup
     from chatd.service import ChatService
+    from chatd.steady import keep_steady
 
     reactor: Any = installed
-    logs.begin(sys.stdout, options.loaded.settings.log)
+    keep_steady(reactor)
+    observer = logs.begin(sys.stdout, options.loaded.settings.log)
     refusals: list[OperatorError] = []
     stop = Stop(reactor)
 
@@ -40,10 +43,13 @@ def run(_name: str, words: list[str]) -> int:
         refusals.append(error)
         stop.now()
 
-    service = ChatService(options.loaded, reactor=reactor, give_up=give_up)
+    service = ChatService(
+        options.loaded, reactor=reactor, give_up=give_up, read_again=options.read_again, observer=observer
+    )
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     service.startService()
     stop.on_signals(signal.SIGINT, signal.SIGTERM)
+    Hangup(reactor, reload=service.reload, stop=stop.now)
     reactor.run(installSignalHandlers=False)
     stop.is_over()
     if refusals:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import reprlib
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from chatd.core.names import NameRefused, check_room, fold
+from chatd.core.retention import PATTERN as RETENTION
 from chatd.errors import Exit, OperatorError
 from chatd.settings import Setting, Settings, declared, sections
 
@@ -67,7 +70,11 @@ def load(
     Raises `OperatorError` for the first thing that is wrong.
     """
     environ = os.environ if environ is None else environ
-    path = find_file(file, environ)
+    return load_from(find_file(file, environ), chosen, environ)
+
+
+def load_from(path: Path | None, chosen: Source | None, environ: Mapping[str, str]) -> Loaded:
+    """The same with this settings file, or with none."""
     sources = [chosen] if chosen else []
     sources.append(read_environment(environ))
     if path is not None:
@@ -154,7 +161,7 @@ def read_file(path: Path) -> Source:
         )
     try:
         tables = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise OperatorError(
             what,
@@ -198,10 +205,15 @@ def _checked(source: Source, setting: Setting, value: object) -> object:
     try:
         if source.is_text and isinstance(setting.default, tuple):
             value = read_list(str(value))
+        elif source.is_text and isinstance(setting.default, dict):
+            value = read_table(str(value))
         return msgspec.convert(value, setting.type, strict=not source.is_text)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         where = "" if source.is_text else f" in {source.label}"
         wanted = " or ".join(setting.choices) or str(error).removeprefix("Expected ").partition(", got")[0]
+        wanted = "text in UTF-8" if isinstance(error, UnicodeError) else wanted
+        if isinstance(setting.default, dict):
+            wanted = 'a table of texts, such as {"#log" = "12h"}'
         shown = reprlib.repr(value)
         raise OperatorError(
             f"setting {source.spelling(setting.name)}{where}",
@@ -214,12 +226,22 @@ def _checked(source: Source, setting: Setting, value: object) -> object:
 def read_list(text: str) -> list[str]:
     """A list in a variable: written as in TOML, or just with commas. Nothing is the empty list."""
     if text.lstrip().startswith("["):
-        try:
-            found = tomllib.loads(f"list = {text}")["list"]
-        except tomllib.TOMLDecodeError:
-            return [text]
+        found = read_toml(text)
         return found if isinstance(found, list) else [text]
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def read_table(text: str) -> object:
+    """A table in a variable, written as in TOML: {"#log" = "12h"}. Nothing is the empty table."""
+    return read_toml(text) if text.strip() else {}
+
+
+def read_toml(text: str) -> object:
+    """A value as it is written in TOML; text that is none stays as it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def _check_together(settings: Settings) -> None:
@@ -235,6 +257,7 @@ def _check_together(settings: Settings) -> None:
                 "an address or a network such as 10.0.0.0/8 is one",
                 Exit.SETTINGS,
             ) from None
+    _check_ages(settings.journal.retention_by_room)
     for small, large in (
         ("body_bytes", "frame_bytes"),
         ("data_bytes", "frame_bytes"),
@@ -250,6 +273,31 @@ def _check_together(settings: Settings) -> None:
             )
 
 
+def _check_ages(by_room: Mapping[str, str]) -> None:
+    seen: dict[str, str] = {}
+    for room, written in by_room.items():
+        reason = ""
+        try:
+            check_room(room)
+        except NameRefused as refused:
+            reason = f"{_shown(room)} is no room: {refused.reason.rstrip('.')}"
+        if not reason and re.match(RETENTION, written) is None:
+            reason = f"{_shown(written)} for {_shown(room)} is no age"
+        if not reason and (other := seen.setdefault(fold(room), room)) != room:
+            reason = f"{_shown(other)} and {_shown(room)} are one room"
+        if reason:
+            raise OperatorError(
+                "setting journal.retention_by_room",
+                reason,
+                'write it like {"#ops" = "7d", "#log" = "12h", "#archive" = ""}',
+                Exit.SETTINGS,
+            )
+
+
+def _shown(text: str) -> str:
+    return toml_value(text if len(text) <= 70 else text[:70] + "…")
+
+
 def toml_value(value: object) -> str:
     """A value as it is written in TOML."""
     if isinstance(value, bool):
@@ -258,7 +306,9 @@ def toml_value(value: object) -> str:
         return str(value)
     if isinstance(value, str):
         # A JSON string is a TOML basic string, except that TOML wants DEL escaped too.
-        return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
+        return msgspec.json.encode(value.encode("utf-8", "replace").decode()).decode().replace("\x7f", "\\u007f")
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(toml_value, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml_value(key)} = {toml_value(value[key])}" for key in value) + "}"
     raise TypeError(f"no TOML for {type(value).__name__}")

@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable
 from enum import IntEnum
 
+from chatd.core.text import clean_line
+
 
 class Exit(IntEnum):
     """Exit codes of `chatd`, after sysexits.h; PROTOCOL.md section 9."""
@@ -40,7 +42,7 @@ class OperatorError(Exception):
 
     def __str__(self) -> str:
         line = f"{self.what}: {self.why}"
-        return f"{line}; {self.remedy}" if self.remedy else line
+        return clean_line(f"{line}; {self.remedy}" if self.remedy else line)  # it may quote what somebody wrote
 
 
 def status_of(run: Callable[[], int]) -> int:

@@ -6,6 +6,7 @@ happens; texts of users never are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -14,6 +15,7 @@ import msgspec
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from zope.interface import implementer
 
+from chatd.core.text import clean_body, clean_line
 from chatd.settings import LogSettings
 
 # The framework tells at length what it starts and stops; only what worries it is passed on.
@@ -22,6 +24,9 @@ _ORDER = (LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel
 
 _HIDDEN = "-"
 
+# What JSON need not escape, and a terminal or somebody's idea of a line would not leave as it is.
+_HARMFUL = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 
 @implementer(ILogObserver)
 class LineObserver:
@@ -29,6 +34,10 @@ class LineObserver:
 
     def __init__(self, output: TextIO, settings: LogSettings) -> None:
         self._output = output
+        self.change(settings)
+
+    def change(self, settings: LogSettings) -> None:
+        """Write by these settings from the next line on."""
         self._level = LogLevel.levelWithName(settings.level)
         self._has_addresses = settings.addresses
         self._write: Callable[[LogEvent], str] = as_json if settings.format == "json" else as_text
@@ -72,12 +81,12 @@ def as_json(event: LogEvent) -> str:
     }
     if traceback := _traceback(event):
         document["traceback"] = traceback
-    return msgspec.json.encode(document).decode()
+    return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(document).decode())
 
 
 def _message(event: LogEvent) -> str:
-    # One event is one line, whatever its fields hold.
-    return " ".join(formatEvent(event).split("\n"))
+    # One event is one line, and does nothing to the terminal of whoever reads it, whatever its fields hold.
+    return clean_line(formatEvent(event))
 
 
 def _is_field(key: str) -> bool:
@@ -94,14 +103,18 @@ def _is_field(key: str) -> bool:
 
 
 def _plain(value: object) -> object:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    if isinstance(value, (int, float, bool, type(None))):
+        return value
+    return str(value).encode("utf-8", "replace").decode()  # a file's name may be no text
 
 
 def _traceback(event: Mapping[str, Any]) -> str:
     failure = event.get("log_failure")
-    return str(failure.getTraceback()).rstrip() if failure is not None else ""
+    return clean_body(str(failure.getTraceback())).rstrip() if failure is not None else ""
 
 
-def begin(output: TextIO, settings: LogSettings) -> None:
+def begin(output: TextIO, settings: LogSettings) -> LineObserver:
     """Send the log to `output` from now on."""
-    globalLogBeginner.beginLoggingTo([LineObserver(output, settings)], redirectStandardIO=False)
+    observer = LineObserver(output, settings)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    return observer

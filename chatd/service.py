@@ -7,6 +7,7 @@ rules, the bytes and the keeping are the parts' own. What keeps it from starting
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,20 @@ import chatd
 from chatd.config import Loaded
 from chatd.core.events import Entry
 from chatd.core.limits import Rules
-from chatd.core.retention import age
+from chatd.core.retention import Ages, ages
 from chatd.datafolder import DataFolder, folder_path
 from chatd.errors import Exit, OperatorError
 from chatd.hub import Hub
+from chatd.hub.reload import change_rules
 from chatd.hub.retention import Retention
-from chatd.journal import open_journal
+from chatd.journal import file_of, open_journal
 from chatd.listeners import Listener, Way, addresses, endpoint_of, listen, listener_of, wanted
+from chatd.logs import LineObserver
+from chatd.ports import Gate, room_for_connections
 from chatd.protocols import detect, framed, line
 from chatd.readiness import how_to_join, notify_systemd, remove_ready_file, write_ready_file
+from chatd.reload import AFTER_RESTART, changes, could_start, in_effect, reloading
+from chatd.settings import JournalSettings, Settings
 
 # An end takes 10 seconds at most, goodbyes and the disk together.
 GOODBYE_SECONDS = 6.0
@@ -51,7 +57,15 @@ class ChatService(Service):
     name = "chatd"
     log = Logger()
 
-    def __init__(self, loaded: Loaded, *, reactor: Any, give_up: Callable[[OperatorError], None]) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        reactor: Any,
+        give_up: Callable[[OperatorError], None],
+        read_again: Callable[[], Loaded],
+        observer: LineObserver | None = None,
+    ) -> None:
         self.settings = loaded.settings
         self.listeners: list[Listener] = []
         self._loaded = loaded
@@ -60,6 +74,10 @@ class ChatService(Service):
         self._beginning: Deferred[None] | None = None
         self._is_stopping = False
         self._hub: Hub | None = None
+        self._read_again = read_again
+        self._observer = observer
+        self._is_ready = False
+        self._is_reload_due = False
         # What undoes each step of the beginning, latest last: its name, how long it may take, what to call.
         self._undoings: list[tuple[str, float, Callable[[], Any]]] = []
 
@@ -72,6 +90,38 @@ class ChatService(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         self._is_stopping = True
         return ensureDeferred(self._end())
+
+    def reload(self) -> None:
+        """Read the settings again and take over what can be. A mistake in them changes nothing, and is told."""
+        if not self._is_ready:
+            self._is_reload_due = True
+        elif not self._is_stopping:
+            notify_systemd(reloading(), os.environ)
+            try:
+                loaded = self._read_again()
+                could_start(loaded, self._reactor)
+                self._take_over(loaded)
+            except OperatorError as error:
+                self.log.error("settings stay as they are: {error}", error=error)
+            finally:
+                notify_systemd("READY=1", os.environ)
+
+    def _take_over(self, loaded: Loaded) -> None:
+        """Give the new settings to the parts, and say what has changed and what has not."""
+        assert self._hub is not None, "it is ready"
+        found = changes(self.settings, loaded)
+        self.settings = settings = in_effect(self.settings, loaded.settings)
+        rules = self._hub.rules
+        change_rules(self._hub, self._rules(rules.durability, rules.secret), settings)
+        if self._observer is not None:
+            self._observer.change(settings.log)
+        at_once = [str(change) for change in found if change.name not in AFTER_RESTART]
+        self.log.info("settings read again: {changes}", changes=", ".join(at_once) or "nothing changed")
+        for change in found:
+            if change.name in AFTER_RESTART:
+                self.log.warn("{change}", change=change.waits())
+            elif self._observer is None and change.name.startswith("log."):
+                self.log.warn("{name} does nothing here: twistd's log has options of its own", name=change.name)
 
     def _begin(self) -> None:
         if not self._is_stopping:
@@ -86,9 +136,16 @@ class ChatService(Service):
             if not isinstance(way.place, int):
                 endpoint_of(self._reactor, way)  # a mistake in it is told before anything is touched
         self._prepare_ready_file()
+        gate = Gate(self._reactor, room_for_connections(self.settings.limits.connections))
         hub = await self._open_journal()
+        self._on_end("closing the gate", gate.close)
+
+        def change_gate(settings: Settings) -> None:
+            gate.most = room_for_connections(settings.limits.connections)
+
+        hub.on_change.append(change_gate)
         for way in ways:
-            await self._open(way, interfaces, hub)
+            await self._open(way, interfaces, hub, gate)
         self._tell_ready()
 
     async def _open_journal(self) -> Hub:
@@ -97,37 +154,43 @@ class ChatService(Service):
         path = folder_path(self.settings.server.data_dir, os.environ)
         journal = open_journal(settings.url, reactor=self._reactor, settings=settings, data_dir=path)
         if not settings.url.startswith("memory:"):
-            folder = DataFolder.hold(path)
+            folder = DataFolder.hold(path, file_of(settings.url, path))
             self._on_end("giving back the data folder", folder.release)
         snapshot = await journal.open(self._entries_received)
         self._on_end("closing the journal", journal.close)
-        rules = Rules(
-            limits=self.settings.limits,
-            server=self.settings.server.name,
-            server_version=chatd.__version__,
-            network=self.settings.server.network,
-            motd=self.settings.server.motd,
-            durability=journal.durability,
-            secret=snapshot.secret,
+        rules = self._rules(journal.durability, snapshot.secret)
+        self._hub = hub = Hub(
+            journal=journal, rules=rules, reactor=self._reactor, settings=self.settings, wall=time.time
         )
-        self._hub = hub = Hub(journal=journal, rules=rules, reactor=self._reactor, settings=self.settings)
         hub.start(snapshot)
         self._on_end("saying goodbye", hub.stop, GOODBYE_SECONDS)
-        if settings.retention:
-            retention = Retention(hub, age(settings.retention))
-            retention.start()
-            self._on_end("leaving what is old", retention.stop)
+        retention = Retention(hub, ages_in(settings))
+        hub.on_change.append(lambda settings: retention.change(ages_in(settings.journal)))
+        retention.start()
+        self._on_end("leaving what is old", retention.stop)
         return hub
+
+    def _rules(self, durability: str, secret: bytes) -> Rules:
+        server = self.settings.server
+        return Rules(
+            limits=self.settings.limits,
+            server=server.name,
+            server_version=chatd.__version__,
+            network=server.network,
+            motd=server.motd,
+            durability=durability,
+            secret=secret,
+        )
 
     def _entries_received(self, entries: Sequence[Entry]) -> None:
         # The hub is made of what the journal keeps, and the journal's entries go to the hub.
         if self._hub is not None:
             self._hub.entries_received(entries)
 
-    async def _open(self, way: Way, interfaces: Sequence[str], hub: Hub) -> None:
+    async def _open(self, way: Way, interfaces: Sequence[str], hub: Hub, gate: Gate) -> None:
         factory = FACTORIES[way.protocol](hub, self.settings)
         try:
-            ports = await listen(self._reactor, way, interfaces, factory)
+            ports = await listen(self._reactor, way, interfaces, factory, gate)
         except OperatorError as error:
             if way.is_chosen or way.protocol != "line":
                 raise
@@ -149,6 +212,9 @@ class ChatService(Service):
             self.log.info("{line}", line=line_)
         notify_systemd("READY=1", os.environ)
         self._on_end("telling systemd", lambda: notify_systemd("STOPPING=1", os.environ))
+        self._is_ready = True
+        if self._is_reload_due:
+            self.reload()
 
     def _begin_failed(self, failure: Failure) -> None:
         error = failure.value
@@ -179,3 +245,8 @@ class ChatService(Service):
 
     def _on_end(self, step: str, undo: Callable[[], Any], seconds: float = CLOSE_SECONDS) -> None:
         self._undoings.append((step, seconds, undo))
+
+
+def ages_in(settings: JournalSettings) -> Ages:
+    """How long rooms keep what was said."""
+    return ages(settings.retention, settings.retention_by_room)

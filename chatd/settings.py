@@ -111,6 +111,13 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             pattern=RETENTION,
         ),
     ] = ""
+    retention_by_room: Annotated[
+        dict[str, str],
+        Meta(
+            description='The same for single rooms, whatever retention says: {"#log" = "12h", "#archive" = ""} removes'
+            " from #log what is older than twelve hours, and nothing from #archive."
+        ),
+    ] = {}
 
 
 class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,6 +180,15 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             le=1_000_000,
         ),
     ] = 256
+    connections: Annotated[
+        int,
+        Meta(
+            description="How many connections there may be in all; newcomers wait until somebody leaves. 0: as many as"
+            " the limit of open files lets in, with some kept back for the journal.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 0
     trusted_networks: Annotated[
         tuple[str, ...],
         Meta(
@@ -186,8 +202,31 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 256
     send_queue_bytes: Annotated[
         int,
-        Meta(description="How much may wait for a slow reader, in bytes.", ge=MAX_FRAME_BYTES, le=1 << 30),
-    ] = 262_144
+        Meta(
+            description="How much may wait in our memory for one slow reader, in bytes; no frame is longer. What it"
+            " cannot take is shown to it later, out of the journal.",
+            ge=MAX_FRAME_BYTES,
+            le=1 << 30,
+        ),
+    ] = 65_536
+    kernel_queue_bytes: Annotated[
+        int,
+        Meta(
+            description="How much the kernel may hold for one reader on top of it, in bytes; Linux takes about twice"
+            " that. 0 leaves it to the kernel, which may hold several megabytes.",
+            ge=0,
+            le=1 << 30,
+        ),
+    ] = 131_072
+    requests_per_second: Annotated[
+        float,
+        Meta(
+            description="How many requests a second other than messages one user may make for long; 0 is no limit.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 20.0
+    requests_burst: Annotated[_Count, Meta(description="How many of them one user may make at once.")] = 200
     presence_batch_members: Annotated[
         _Count,
         Meta(description="In rooms of more members, comings and goings are told many at a time."),
@@ -213,6 +252,15 @@ class LineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         _Seconds,
         Meta(description="Who says nothing for this long on the port that everyone can join is greeted as a person."),
     ] = 0.8
+    resume_days: Annotated[
+        int,
+        Meta(description="For how many days they can come back with /resume after they left; 0: not.", ge=0, le=3650),
+    ] = 7
+    resume_most: Annotated[_Count, Meta(description="How many can; beyond it, who left first cannot.")] = 100_000
+    resume_guesses_per_minute: Annotated[
+        _Count,
+        Meta(description="How many wrong words one address may try; in trusted networks ten times as many."),
+    ] = 6
 
 
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -276,7 +324,7 @@ def sections() -> dict[str, type[Struct]]:
 def declared() -> dict[str, Setting]:
     """Every setting by its full name `section.key`."""
     settings = (
-        Setting(section=section, key=field.name, type=field.type, default=field.default)
+        Setting(section=section, key=field.name, type=field.type, default=getattr(struct(), field.name))
         for section, struct in sections().items()
         for field in msgspec.structs.fields(struct)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
@@ -16,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 import chatd
-from chatd.config import Loaded, Source, load, nearest
+from chatd.config import Loaded, Source, find_file, load_from, nearest
 from chatd.errors import Exit, OperatorError
 from chatd.listeners import addresses, wanted
 
@@ -67,6 +68,7 @@ class ServeOptions(usage.Options):
     ]
 
     loaded: Loaded
+    _file: Path | None = None
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -76,9 +78,19 @@ class ServeOptions(usage.Options):
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             raise self._misused(str(error)) from error
-        self.loaded = load(self._chosen(), file=self["config"])
+        self.loaded = self.read_again()
         wanted(self.loaded)
         addresses(self.loaded)
+
+    def read_again(self) -> Loaded:
+        """The settings from the same places as the first time; a file that was read then has to be there.
+
+        Raises `OperatorError` for the first thing that is wrong.
+        """
+        if self._file is None:
+            found = find_file(self["config"], os.environ)
+            self._file = found and found.absolute()  # whatever folder we are in later
+        return load_from(self._file, self._chosen(), os.environ)
 
     def _misused(self, reason: str) -> OperatorError:
         remedy = "see them all with --help"
@@ -129,7 +141,11 @@ def makeService(options: ServeOptions) -> IService:
     """The service that `twistd` starts and stops."""
     from twisted.internet import reactor
 
+    from chatd.reload import Hangup
     from chatd.service import ChatService
+    from chatd.steady import keep_steady
+
+    keep_steady(reactor)
 
     def give_up(error: OperatorError) -> None:
         _log.critical("chatd: {error}", error=error)
@@ -137,7 +153,9 @@ def makeService(options: ServeOptions) -> IService:
         atexit.register(_leave, int(error.exit_code))
         reactor.stop()
 
-    return ChatService(options.loaded, reactor=reactor, give_up=give_up)
+    service = ChatService(options.loaded, reactor=reactor, give_up=give_up, read_again=options.read_again)
+    Hangup(reactor, reload=service.reload, stop=reactor.stop)
+    return service
 
 
 def _leave(status: int) -> None:

@@ -170,6 +170,55 @@ def test_a_network_that_is_none_is_told_in_one_line(tmp_path: Path) -> None:
     assert 'setting limits.trusted_networks: "300.1/8" is no network' in line
 
 
+TABLE = {"#ops": "7d", "#archive": "", "#日本": "1w"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[journal]\nretention_by_room = {"#ops" = "7d", "#archive" = "", "#日本" = "1w"}\n',
+        '[journal.retention_by_room]\n"#ops" = "7d"\n"#archive" = ""\n"#日本" = "1w"\n',
+    ],
+)
+def test_a_table_may_be_given_in_a_file(tmp_path: Path, text: str) -> None:
+    loaded = with_file(tmp_path, text)
+    assert loaded.settings.journal.retention_by_room == TABLE
+    assert loaded.origins["journal.retention_by_room"].endswith("chatd.toml")
+
+
+def test_a_table_may_be_given_in_a_variable_as_toml(tmp_path: Path) -> None:
+    """It is taken as a whole: nothing of the file's table is left."""
+    file = '[journal.retention_by_room]\n"#log" = "1h"\n'
+    for text, wanted in (('{"#ops" = "7d", "#archive" = "", "#日本" = "1w"}', TABLE), ("{}", {}), (" ", {})):
+        loaded = with_file(tmp_path, file, CHATD__JOURNAL__RETENTION_BY_ROOM=text)
+        assert loaded.settings.journal.retention_by_room == wanted
+    told = refused(tmp_path, file, CHATD__JOURNAL__RETENTION_BY_ROOM="#ops=7d")
+    assert "setting CHATD__JOURNAL__RETENTION_BY_ROOM: '#ops=7d' will not do, it takes a table of texts" in told
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ('{"ops" = "7d"}', '"ops" is no room: A room\'s name begins with #;'),
+        ('{"#a b" = "7d"}', '"#a b" is no room: A room\'s name after the # cannot have spaces'),
+        ('{"#ops" = "soon"}', '"soon" for "#ops" is no age; write it like {"#ops" = "7d"'),
+        ('{"#ops" = "7d\\n"}', '"7d\\n" for "#ops" is no age'),
+        ('{"#ops" = "7d", "#Ops" = "8d"}', '"#ops" and "#Ops" are one room'),
+        ('{"#ops" = 7}', 'will not do, it takes a table of texts, such as {"#log" = "12h"}; the default is {}'),
+        ('"7d"', "'7d' will not do, it takes a table of texts"),
+    ],
+)
+def test_a_wrong_age_of_a_room_is_told_in_one_line(
+    tmp_path: Path, table: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the start, and by `chatd config check`."""
+    line = refused(tmp_path, f"[journal]\nretention_by_room = {table}\n")
+    assert told in line
+    assert line.startswith("setting journal.retention_by_room")
+    assert main(["config", "check", str(tmp_path / "chatd.toml")]) == Exit.SETTINGS
+    assert capsys.readouterr().err == f"chatd: {line}\n"
+
+
 def test_the_reference_is_what_config_init_writes() -> None:
     assert (TREE / "conf/chatd.toml").read_text() == reference(), (
         "write it again with: python -m chatd config init --force conf/chatd.toml"
@@ -195,7 +244,8 @@ def test_the_limits_are_those_of_the_rules() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", 'say "hi"\\', "line\nbreak\ttab", "\x00\x7f", "é 你 🎉", 0, -1, 1.5, True, False]
+    "value",
+    ["", 'say "hi"\\', "line\nbreak\ttab", "\x00\x7f", "é 你 🎉", 0, -1, 1.5, True, False, {}, {'a "b"': "c", "é": 1}],
 )
 def test_values_are_written_as_toml_reads_them(value: object) -> None:
     assert tomllib.loads(f"key = {toml_value(value)}")["key"] == value
@@ -217,14 +267,15 @@ def test_init_writes_check_reads_show_tells(at_home: Path, capsys: pytest.Captur
     path = at_home / ".config/chatd/chatd.toml"
     assert cli.main(["config", "init"]) == Exit.OK
     assert path.read_text() == reference()
-    path.write_text('[server]\nname = "mine"\n')
+    path.write_text(own := '[server]\nname = "mine"\n[journal.retention_by_room]\n"#a" = "1h"\n')
     assert cli.main(["config", "init"]) == Exit.SETTINGS
-    assert path.read_text() == '[server]\nname = "mine"\n'
+    assert path.read_text() == own
     assert cli.main(["config", "check"]) == Exit.OK
     assert cli.main(["config", "show", "--port", "77"]) == Exit.OK
     told = capsys.readouterr()
     assert told.err == f"chatd: settings file {path}: is there already; overwrite it with --force\n"
-    assert f"{path}: fine, 1 setting\n" in told.out
+    assert f"{path}: fine, 2 settings\n" in told.out
+    assert '\nretention_by_room = {"#a" = "1h"}' in told.out
     assert re.search(rf'^name = "mine" +# {re.escape(str(path))}$', told.out, re.MULTILINE)
     assert re.search(r'^port = "77" +# --port$', told.out, re.MULTILINE)
     assert re.search(r"^line_port = 2323 +# built in$", told.out, re.MULTILINE)

@@ -30,9 +30,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     logins_per_minute: int = 60
     connections_per_address: int = 16
     connections_per_private_address: int = 256
+    connections: int = 0
     trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     requests_in_flight: int = 256
-    send_queue_bytes: int = 262144
+    send_queue_bytes: int = 65536
+    kernel_queue_bytes: int = 131072
+    requests_per_second: float = 20.0
+    requests_burst: int = 200
     presence_batch_members: int = 50
     presence_count_members: int = 1000
 
@@ -52,6 +56,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 NOT_FOR_TRUSTED = (
     "messages_per_second",
     "messages_burst",
+    "requests_per_second",
+    "requests_burst",
     "logins_per_minute",
     "connections_per_address",
     "connections_per_private_address",

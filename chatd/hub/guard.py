@@ -1,9 +1,10 @@
 """The guard: who may come in, and how fast they may talk. The limit falls on the one who floods, not on others.
 
 It counts connections by address and gives out tokens by user and by address: a bucket of `messages_burst` that fills
-at `messages_per_second`. A user's many connections share one bucket, so another connection gains nothing. An
-address has a larger one, for all the users that its connections may carry, so another name gains little. In
-`trusted_networks` none of this holds. What is full again is forgotten, so memory does not grow with who was here.
+at `messages_per_second`, and another of `requests_burst` for all that is no message. A user's many connections share
+one bucket, so another connection gains nothing. An address has a larger one, for all the users that its connections
+may carry, so another name gains little. In `trusted_networks` none of this holds. What is full again is forgotten, so
+memory does not grow with who was here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import ipaddress
 from collections.abc import Callable
 
 from chatd.core.codes import Code, Refusal
-from chatd.core.commands import Auth, Command, Nick, Relate, Resume, Send, Set
+from chatd.core.commands import Auth, Command, Nick, Quit, Relate, Resume, Send, Set
 from chatd.core.limits import Limits
 
 SAID = Send | Relate | Set | Nick  # what is shown to others, and so counts as a message
@@ -55,12 +56,27 @@ class Rate:
                 self.forget(now)
             bucket = self.buckets[key] = Bucket(self.burst, now)
         else:
-            bucket.tokens = min(self.burst, bucket.tokens + max(0.0, now - bucket.at) * self.per_second)
-            bucket.at = now
+            self.fill(bucket, now)
         if bucket.tokens >= 1:
             bucket.tokens -= 1
             return 0.0
         return (1 - bucket.tokens) / self.per_second
+
+    def fill(self, bucket: Bucket, now: float) -> None:
+        """Put in what has come since the last time."""
+        bucket.tokens = min(self.burst, bucket.tokens + max(0.0, now - bucket.at) * self.per_second)
+        bucket.at = now
+
+    def change(self, per_second: float, burst: float, now: float) -> None:
+        """Another rate from now on. What was used stays used, as far as the new burst goes."""
+        gained = max(1.0, burst) - self.burst
+        for bucket in self.buckets.values():
+            self.fill(bucket, now)
+            bucket.tokens = max(0.0, bucket.tokens + gained)
+        self.per_second = per_second
+        self.burst = max(1.0, burst)
+        if per_second <= 0:
+            self.buckets.clear()
 
     def forget(self, now: float) -> None:
         """Drop the buckets that are full again."""
@@ -72,15 +88,24 @@ class Guard:
     """Holds one server's limits by user and by address. `seconds` tells the time."""
 
     def __init__(self, limits: Limits, seconds: Callable[[], float]) -> None:
-        self.limits = limits
         self.seconds = seconds
-        self.networks = [ipaddress.ip_network(network, strict=False) for network in limits.trusted_networks]
         self.connections: dict[str, int] = {}
+        self.by_user, self.by_address, self.logins = Rate(0, 0), Rate(0, 0), Rate(0, 0)
+        self.requests_by_user, self.requests_by_address = Rate(0, 0), Rate(0, 0)
+        self.change(limits)
+
+    def change(self, limits: Limits) -> None:
+        """Other limits from now on. Whoever is here stays, and nobody gets back what was used."""
+        self.limits = limits
+        self.networks = [ipaddress.ip_network(network, strict=False) for network in limits.trusted_networks]
         rate, burst = limits.messages_per_second, limits.messages_burst
-        many = limits.connections_per_address
-        self.by_user = Rate(rate, burst)
-        self.by_address = Rate(rate * many, burst * many)
-        self.logins = Rate(limits.logins_per_minute / 60, limits.logins_per_minute)
+        many, now = limits.connections_per_address, self.seconds()
+        self.by_user.change(rate, burst, now)
+        self.by_address.change(rate * many, burst * many, now)
+        self.logins.change(limits.logins_per_minute / 60, limits.logins_per_minute, now)
+        rate, burst = limits.requests_per_second, limits.requests_burst
+        self.requests_by_user.change(rate, burst, now)
+        self.requests_by_address.change(rate * many, burst * many, now)
 
     def trusts(self, address: str) -> bool:
         """Whether an address is in a trusted network. A Unix socket is as near as loopback."""
@@ -121,6 +146,11 @@ class Guard:
             wait = self.by_user.wait(user_id, now) or self.by_address.wait(address, now)
             if wait:
                 raise too_fast("messages_per_second", self.limits.messages_per_second, "messages a second", wait)
+        elif not isinstance(command, Quit):
+            wait = self.requests_by_user.wait(user_id, now) if user_id is not None else 0.0
+            wait = wait or self.requests_by_address.wait(address, now)
+            if wait:
+                raise too_fast("requests_per_second", self.limits.requests_per_second, "requests a second", wait)
 
 
 def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

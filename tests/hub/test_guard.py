@@ -108,3 +108,38 @@ def test_who_has_been_quiet_is_forgotten() -> None:
         now[0] += 0.01
         guard.by_user.wait(str(n), now[0])
     assert len(guard.by_user.buckets) <= 10_001
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0.5, 20), st.integers(1, 20)), max_size=20), st.integers(1, 20))
+def test_changing_the_rate_gives_nobody_more_than_the_change_itself(
+    changes: list[tuple[float, float, int]], burst: int
+) -> None:
+    """However often it is changed: what was used stays used."""
+    rate, now, passed = Rate(1, burst), 0.0, 0
+    allowed = float(burst)
+    for pause, per_second, fresh in changes:
+        allowed += pause * rate.per_second + max(0, fresh - rate.burst)
+        now += pause
+        rate.change(per_second, fresh, now)
+        while rate.wait("x", now) == 0:
+            passed += 1
+    assert passed <= allowed + 1e-6
+
+
+def test_a_rate_that_is_taken_away_and_comes_back_is_a_new_one() -> None:
+    rate = Rate(1, 2)
+    assert [rate.wait("x", 0) == 0 for _ in range(3)] == [True, True, False]
+    rate.change(0, 2, 0)
+    assert [rate.wait("x", 0) == 0 for _ in range(3)] == [True] * 3
+    rate.change(1, 2, 0)
+    assert [rate.wait("x", 0) == 0 for _ in range(3)] == [True, True, False]
+
+
+def test_a_higher_burst_is_there_at_once_less_what_was_used() -> None:
+    rate = Rate(0.001, 5)
+    assert sum(rate.wait("x", 0) == 0 for _ in range(3)) == 3
+    rate.change(0.001, 10, 0)
+    assert sum(rate.wait("x", 0) == 0 for _ in range(20)) == 7
+    rate.change(0.001, 2, 0)
+    rate.change(0.001, 10, 0)
+    assert sum(rate.wait("x", 0) == 0 for _ in range(20)) == 8

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from support.house import House, bodies
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from chatd.core import retention
+from chatd.core.questions import Page
+from chatd.core.retention import Ages, ages
 from chatd.hub.retention import EVERY_SECONDS, Retention
 
 HOUR = 3600 * 1_000_000
@@ -31,7 +33,7 @@ def test_what_is_too_old_is_removed_and_announced_as_a_gap(monkeypatch: pytest.M
     monkeypatch.setattr(retention, "SLICE", 2)
     house = House()
     tom = house.come("tom", "#lobby", "#ops")
-    kept = Retention(house.hub, HOUR)
+    kept = Retention(house.hub, Ages(HOUR))
     kept.start()
     talk(house, tom, 1, 5)
     talk(house, tom, 1, 1, "#ops")
@@ -61,12 +63,59 @@ def test_what_is_too_old_is_removed_and_announced_as_a_gap(monkeypatch: pytest.M
     kept.stop()
 
 
+def test_a_room_may_have_an_age_of_its_own_and_ages_may_change() -> None:
+    """What was asked by the old ages removes nothing more, even if the answer is under way."""
+    house = House()
+    tom = house.come("tom", "#lobby", "#Ops", "#archive")
+    for room in ("#lobby", "#Ops", "#archive"):
+        talk(house, tom, 1, 2, room)
+    pass_time(house, tom, 4000)
+    kept = Retention(house.hub, ages("2h", {"#ops": "1h", "#archive": ""}))
+    kept.start()
+    house.settle(1)
+
+    def first(room: str) -> int:
+        return house.hub.state.room_called(room).first_seq
+
+    assert (first("#lobby"), first("#ops"), first("#archive")) == (1, 3, 1)
+    kept.change(ages("1h", {"#archive": "1h"}))
+    kept.change(ages("1h", {"#archive": ""}))  # before anything came of it
+    house.settle(1)
+    assert (first("#lobby"), first("#archive")) == (3, 1)
+    waiting: Deferred[Any] = Deferred()
+    kept.change(ages("", {"#archive": "1h"}))
+    with pytest.MonkeyPatch.context() as slow:
+        slow.setattr(house.journal, "ask", lambda question: waiting)
+        house.settle(1)
+    kept.change(Ages())
+    waiting.callback(Page([], 1, 2))
+    house.settle(1)
+    assert first("#archive") == 1
+    pass_time(house, tom, 400)
+    assert first("#archive") == 1
+    kept.stop()
+    kept.change(Ages(HOUR))
+    pass_time(house, tom, 400)
+    assert first("#archive") == 1
+
+
+def test_nobody_may_change_how_long_a_room_is_kept() -> None:
+    """Until rooms have owners, anyone could remove what others said."""
+    house = House()
+    tom = house.come("tom", "#lobby")
+    talk(house, tom, 1, 1)
+    error = tom.ask("set", room="#lobby", changes={"retention": "1h"})["error"]
+    assert error["code"] == "FORBIDDEN"
+    assert "retention" in error["message"]
+    assert house.hub.state.room_called("#lobby").last_seq == 1
+
+
 def test_a_journal_that_cannot_be_read_is_asked_again(monkeypatch: pytest.MonkeyPatch, logged_errors: Any) -> None:
     house = House()
     tom = house.come("tom", "#lobby")
     talk(house, tom, 1, 1)
     pass_time(house, tom, 4000)
-    kept = Retention(house.hub, HOUR)
+    kept = Retention(house.hub, Ages(HOUR))
     with monkeypatch.context() as broken:
         broken.setattr(house.journal, "ask", lambda question: fail(OSError("the disk fails")))
         kept.start()
@@ -82,7 +131,7 @@ def test_after_the_stop_nothing_is_removed(monkeypatch: pytest.MonkeyPatch) -> N
     tom = house.come("tom", "#lobby")
     talk(house, tom, 1, 1)
     pass_time(house, tom, 4000)
-    kept = Retention(house.hub, HOUR)
+    kept = Retention(house.hub, Ages(HOUR))
     kept.start()
     kept.stop()
     house.settle(1)
