@@ -18,7 +18,7 @@ from chatd.client.errors import (
     WrongProtocol,
 )
 from chatd.client.face import Event, Wishes
-from chatd.client.happenings import Delayed, KnownAs, News, Offline, Online, RoomLost
+from chatd.client.happenings import Delayed, KnownAs, News, Offline, Online, Rewound, RoomLost
 from chatd.core.views import CaughtUp, Gap, Invite, Member, Message, Notice, Presence, Read, Relation, Room, Typing
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Read",
     "Refused",
     "Relation",
+    "Rewound",
     "Room",
     "RoomLost",
     "TimedOut",

@@ -83,6 +83,8 @@ def _host(host: str, text: str) -> str:
         ascii_host = host.rstrip(".").encode("idna").decode("ascii") if not host.isascii() else host.rstrip(".")
     except UnicodeError:
         raise BadAddress(f"{text!r} is not a valid address: not a host name") from None
+    if re.fullmatch(r"[0-9.]+", ascii_host):  # of digits in other scripts
+        return _host(ascii_host, text)
     if not ascii_host or len(ascii_host) > 253 or not all(map(_LABEL.fullmatch, ascii_host.split("."))):
         raise BadAddress(f"{text!r} is not a valid address: not a host name")
     return ascii_host

@@ -82,6 +82,13 @@ class CursorFile:
         self.holds.rooms[fold(event.room)] = Place(event.room, room_id, event.seq)
         self.save()
 
+    def rewind(self, room: str) -> None:
+        """The server's numbers of this room begin anew: nothing of it is handled."""
+        place = self.place(room)
+        if place is not None and place.seq:
+            place.seq = 0
+            self.save()
+
     def known_as(self, nick: str, token: str | None) -> None:
         """Who we are, and the way back to it."""
         if (nick, token) != (self.holds.nick, self.holds.token):
@@ -150,7 +157,7 @@ def _read(path: Path) -> Remembered:
         raise CursorFileError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         holds = msgspec.json.decode(content[:MOST_BYTES], type=Remembered)
-    except ValueError:
+    except (ValueError, RecursionError):  # what is nested very deep is no cursor file either
         raise CursorFileError(f"{path}: is damaged or is no cursor file; remove it to begin anew") from None
     if holds.version != 1:
         raise CursorFileError(f"{path}: was written by a newer chatd (version {holds.version}); use that one")

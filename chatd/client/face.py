@@ -38,6 +38,7 @@ from chatd.core.views import View
 Event = View | News
 
 MOST_EVENTS = 5000
+_LOG = logging.getLogger("chatd.client")
 
 DURABLE = (views.Message, views.Relation, views.Member, views.Room)
 
@@ -110,7 +111,7 @@ class Face(ABC):
         self._handed_out: Event | None = None
         self._ended = False
         self._error: ChatError | None = None
-        self._on_news = wishes.get("on_news", self._log_waiting)
+        self._on_news = wishes.get("on_news", _log)
 
     # -- what is known ---------------------------------------------------------------------------------------
 
@@ -197,6 +198,8 @@ class Face(ABC):
                 case _:
                     if isinstance(thing, happenings.Online | happenings.KnownAs) and self._cursor is not None:
                         self._cursor.known_as(self.nick, self.token)
+                    elif isinstance(thing, happenings.Rewound) and self._cursor is not None:
+                        self._cursor.rewind(thing.room)
                     self._waiting.append(thing)
             if isinstance(thing, News):
                 self._on_news(thing)
@@ -207,8 +210,8 @@ class Face(ABC):
         """From the moment of joining on, nothing is to be missed, even if we stop before anything is said."""
         assert self._cursor is not None
         track = self.session.rooms.get(joined.room)
-        if track is not None and track.seen is not None:
-            self._cursor.start(joined.room, joined.room_id, track.seen)
+        if track is not None and track.began is not None:  # not `seen`: what came with the reply is not handled yet
+            self._cursor.start(joined.room, joined.room_id, track.began)
 
     def _answer(self, event: Spot, body: str, saying: Saying) -> commands.Send:
         """The answer to a message, with an id that is made from the message's."""
@@ -233,11 +236,6 @@ class Face(ABC):
     def _settle(self, ticket: int, outcome: Reply | ChatError) -> None:
         """Give the outcome to the one who asked."""
 
-    def _log_waiting(self, news: News) -> None:
-        """Somebody whose program seems to do nothing should find out why."""
-        if isinstance(news, happenings.Offline) and news.first:
-            logging.getLogger("chatd.client").warning("%s; trying again", news.reason)
-
     def _release(self) -> None:
         """Let another program use the cursor file."""
         if self._cursor is not None:
@@ -245,3 +243,14 @@ class Face(ABC):
 
     def _why_ended(self) -> ChatError:
         return self._error or Disconnected("the session is over")
+
+
+def _log(news: News) -> None:
+    """Somebody whose program seems to do nothing, or whose name is another, should find out why."""
+    match news:
+        case happenings.Offline(first=True):
+            _LOG.warning("%s; trying again", news.reason)
+        case happenings.KnownAs():
+            _LOG.warning("we are called %s, not %s (%s)", news.nick, news.wanted, news.why)
+        case happenings.Rewound():
+            _LOG.warning("%s has no number %s any more; it is shown again from the first", news.room, news.seen)

@@ -58,6 +58,15 @@ class RoomLost(News, frozen=True):
     message: str
 
 
+class Rewound(News, frozen=True):
+    """A room does not reach the number `seen`, up to which we had been shown it: the server went back to an older
+    backup, or has lost it. All of it is shown again from the first number on, and numbers may stand for other messages.
+    """
+
+    room: str
+    seen: int
+
+
 class Ended(News, frozen=True):
     """The session is over and will not come back; `error` is None if we left ourselves."""
 

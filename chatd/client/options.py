@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import NoReturn
@@ -21,7 +22,7 @@ from chatd.client.profiles import profile
 from chatd.core import names
 from chatd.errors import Exit, OperatorError
 
-PATIENCE = 30.0  # seconds that `send` and `history` wait with --retry, if nothing else is said
+PATIENCE = 30.0  # seconds that --retry waits by itself where no person waits and nothing is to be watched
 
 
 class Choices(Struct, frozen=True, kw_only=True):
@@ -57,7 +58,7 @@ def read(name: str, words: list[str]) -> Choices:
     server = _address(server or os.environ.get("CHATD_SERVER", ""))
     nick = found.nick or (chosen and chosen.nick)
     retry = name in ("connect", "tail") if found.retry is None else found.retry
-    patience = None if name in ("connect", "tail") else PATIENCE
+    waits_for_ever = name == "tail" or (name == "connect" and sys.stdin.isatty())
     rooms = getattr(found, "room", None) or (chosen and chosen.rooms) or ["#lobby"]
     return Choices(
         server=server,
@@ -65,7 +66,7 @@ def read(name: str, words: list[str]) -> Choices:
         named=bool(nick),
         rooms=[_room(room) for room in ([rooms] if isinstance(rooms, str) else rooms)],
         retry=retry,
-        wait=(patience if found.wait is None else found.wait) if retry else 0.0,
+        wait=((None if waits_for_ever else PATIENCE) if found.wait is None else found.wait) if retry else 0.0,
         text=" ".join(getattr(found, "text", [])),
         json=getattr(found, "json", False),
         number=getattr(found, "number", None),

@@ -2,9 +2,9 @@
 
 A request stays here, as the very bytes, until its reply has come. After a new connection those that are safe
 to repeat are written again: messages, because their `msg_id` makes a repeat the same message, and questions.
-A message that the server could not take now (`RATE_LIMITED`, `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`) keeps
-its place and holds back what comes after it, so that order is kept; from then on fewer are under way at once,
-until it goes well again.
+A message that the server could not take now (`RATE_LIMITED`, `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`, and
+`SHUTTING_DOWN`, which the next connection will take) keeps its place and holds back what comes after it, so that
+order is kept; from then on fewer are under way at once, until it goes well again.
 
 Pure: time is an argument.
 """
@@ -52,7 +52,7 @@ _REPEATABLE = frozenset(REPLY_TO) - {commands.Set, commands.Moderate, commands.P
 _PATIENT = frozenset(
     {commands.Send, commands.Relate, commands.Join, commands.Part, commands.History, commands.List, commands.MarkRead}
 )
-_NOT_NOW = frozenset({Code.RATE_LIMITED, Code.STORE_UNAVAILABLE, Code.OUTCOME_UNKNOWN})
+_NOT_NOW = frozenset({Code.RATE_LIMITED, Code.STORE_UNAVAILABLE, Code.OUTCOME_UNKNOWN, Code.SHUTTING_DOWN})
 
 
 @dataclass(slots=True)

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import UnsetType
+
 from chatd.client.wire import PASSING, Envelope
 from chatd.core.names import fold
 from chatd.core.replies import HistoryPage, Joined, Resumed
@@ -36,6 +38,7 @@ class Track:
     asking: bool = False  # a page is on its way
     caught_up: bool = False  # the server said so while we were behind: tell it afterwards
     joined: bool = False
+    began: int | None = None  # what `seen` was when we joined: nothing after it had been shown
     topic: str = ""
 
 
@@ -65,6 +68,7 @@ class Rooms:
         track.noted = track.seen or 0
         if isinstance(since, int) and since and (another or joined.last_seq < since):
             self._begin_anew(track, joined.last_seq)
+        track.began = track.seen
 
     def left(self, room: str) -> None:
         """We are no longer there."""
@@ -182,8 +186,13 @@ class Rooms:
             if event.seq > seen:
                 shown.append(event)
                 seen = track.seen = event.seq
+        gaps = [] if isinstance(page.gaps, UnsetType) else page.gaps
+        for gap in gaps:  # at the end of the page; those before were told by the numbers
+            if gap.last > seen:
+                shown.append(self._hole(track, gap.last, page.first_seq))
+                seen = gap.last
         track.noted = max(track.noted, page.last_seq if page.next is not None else 0, seen)
-        if seen < track.noted and (page.next is None or not page.events):
+        if seen < track.noted and (page.next is None or not (page.events or gaps)):
             shown.append(self._hole(track, track.noted, page.first_seq))
         return shown + self._caught_up_at_last(track)
 
@@ -226,8 +235,10 @@ class Rooms:
         if track is None:
             track = self._renamed(event.room, room_id) or self._track(event.room, room_id)
         if room_id and track.room_id and room_id != track.room_id:
-            # Another room has the name now: its numbers begin anew.
-            track.seen, track.noted, track.behind = event.seq - 1, event.seq - 1, False
+            # Another room has the name now: its numbers begin anew, and all before this event is new to us. Of
+            # somebody else who has taken a nick only what is said from now on is.
+            track.seen = event.seq - 1 if track.name.startswith("@") else 0
+            track.noted, track.behind, track.asking = track.seen, False, False
         track.room_id = room_id or track.room_id
         track.joined = True
         return track

@@ -270,10 +270,11 @@ class Session:
                 self._away = command if changes.away not in (None, False) else None
 
     def _refused(self, asked: Asked, refusal: Refused, now: float) -> list[Happening]:
-        if asked.elastic and refusal.code == Code.INVALID_PARAMS:
-            command = replace(asked.command, since=0)
-            self._outbox.add(Asked(asked.ticket, command, wire.encode(command)))
-            return []
+        match asked.command:
+            case commands.Join(since=int() as since) as join if asked.elastic and refusal.code == Code.INVALID_PARAMS:
+                again = replace(join, since=0)
+                self._outbox.add(Asked(asked.ticket, again, wire.encode(again)))
+                return [happenings.Rewound(room=join.room, seen=since)]
         ticket, wait = asked.ticket, self._outbox.wait_after(asked, refusal, now)
         if wait is None:
             return [happenings.Turned(ticket, refusal)]
@@ -312,7 +313,8 @@ class Session:
                 for room, since in command.rooms.items():
                     self._rejoin(room, since)
             case commands.Join(since=int() as since) if since and refusal.code == Code.INVALID_PARAMS:
-                self._rejoin(command.room, 0)  # its numbers do not go so far: the server has lost its journal
+                self._rejoin(command.room, 0)  # its numbers do not go so far: the server went back, or lost it
+                return [happenings.Rewound(room=command.room, seen=since)]
             case commands.Join() if refusal.code != Code.ALREADY_IN_ROOM:
                 self.rooms.left(command.room)
                 return [happenings.RoomLost(room=command.room, code=refusal.code, message=refusal.message)]
@@ -321,7 +323,8 @@ class Session:
         return []
 
     def _logged_in(self, reply: replies.LoggedIn, now: float) -> list[Happening]:
-        assert self.server is not None
+        if self.server is None:
+            return self.end(WrongProtocol("the server let us in before it answered our hello"))
         login = self.login
         again, wanted = login.been_inside, login.wanted
         login.accepted(reply)

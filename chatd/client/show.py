@@ -50,7 +50,10 @@ class Line(Struct, frozen=True):
 
 def stamp(when: datetime) -> str:
     """`[14:02:33]` in local time, with the date if it is not today's."""
-    local = when.astimezone()
+    try:
+        local = when.astimezone()
+    except (OverflowError, ValueError):  # a server may say any time: the year 0 here is the year 1 elsewhere
+        local = when
     today = datetime.now(UTC).astimezone().date()
     return local.strftime("[%H:%M:%S]" if local.date() == today else "[%Y-%m-%d %H:%M:%S]")
 
@@ -190,7 +193,7 @@ def listed(nicks: list[str]) -> str:
 def _gap(view: views.Gap, own_nick: str) -> list[Line]:
     why = {
         "retention": "are no longer kept",
-        "skipped": "are left out; /history has them",
+        "skipped": "cannot be read" if view.damaged is True else "are left out; /history has them",
         "permission": "are not for you to see",
     }[view.reason]
     return [notice(f"messages {view.first} to {view.last} {why}", room=view.room)]
@@ -223,6 +226,10 @@ def _room_lost(news: happenings.RoomLost, own_nick: str) -> list[Line]:
     return [notice(f"you are no longer in {news.room}: {news.message}")]
 
 
+def _rewound(news: happenings.Rewound, own_nick: str) -> list[Line]:
+    return [notice(f"the server has no message {news.seen} in {news.room} any more; it begins anew", room=news.room)]
+
+
 def _told(view: views.Durable, words: str, loud: bool = False) -> Line:
     return _durable(view, [("notice", clean_line(f"*** {words}"))], loud)
 
@@ -244,4 +251,5 @@ _MAKERS: dict[type, Callable[[Any, str], list[Line]]] = {
     happenings.KnownAs: _known_as,
     happenings.Delayed: _delayed,
     happenings.RoomLost: _room_lost,
+    happenings.Rewound: _rewound,
 }

@@ -29,6 +29,9 @@ _VIEWS = {name: msgspec.json.Decoder(kind) for name, kind in EVENT_TYPES.items()
 _REPLIES = {kind: msgspec.json.Decoder(kind) for kind in replies.ALL}
 _ENCODER = msgspec.json.Encoder()
 
+# What the decoders say: msgspec's errors are ValueErrors, and what is nested very deep is a RecursionError.
+UNREADABLE = (ValueError, RecursionError)
+
 
 class Envelope(Struct, frozen=True):
     """The outside of what the server sent; `raw` of `Incoming` has the rest."""
@@ -92,7 +95,7 @@ def open_frame(frame: bytes) -> Incoming:
     """What a frame holds, looked at from the outside; `WrongProtocol` if it is no object of chatd."""
     try:
         return Incoming(_ENVELOPE.decode(frame), frame)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise WrongProtocol("the server sent a frame that is not an object of chatd") from None
 
 
@@ -105,7 +108,7 @@ def read_reply(incoming: Incoming, kind: type[Reply]) -> Reply:
             return replace(reply, events=[_typed(event) for event in reply.events])
         if isinstance(reply, replies.Pong):
             return replace(reply, data=typed.from_json(reply.data))
-    except ValueError as problem:  # msgspec's errors are ValueErrors too
+    except UNREADABLE as problem:
         raise WrongProtocol(f"the server's reply is not a {expected.__name__}: {problem}") from None
     return reply
 
@@ -117,7 +120,7 @@ def read_view(incoming: Incoming) -> View | None:
         return None
     try:
         return cast(View, _typed(decoder.decode(incoming.raw)))
-    except ValueError:
+    except UNREADABLE:
         return None
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from chatd.client import Message, blocking, happenings
 from chatd.client.cursor import CursorFile, CursorFileError, Remembered
+from chatd.core import commands
 
 
 def test_it_remembers_who_we_are_and_how_far_we_came(tmp_path: Path, words: Any) -> None:
@@ -37,6 +40,30 @@ def test_it_never_goes_back_but_for_another_room(tmp_path: Path, words: Any) -> 
     cursor.done(words.message(1, room_id="r2"))
     assert cursor.holds.rooms["#lobby"].seq == 1
     cursor.close()
+
+
+def test_what_comes_with_the_answer_to_join_is_not_handled_yet(tmp_path: Path, words: Any) -> None:
+    """Killed before the first event was handled, a bot is shown it again."""
+    with closing(blocking.Chat("127.0.0.1:9", None, {"cursor_file": tmp_path / "bot.json"})) as bot:
+        joined = words.joined(commands.Join(id="1", room="#lobby"), 2)
+        bot.session.rooms.entered(joined, 0)
+        replayed = [*bot.session.rooms.heard(words.message(1)), *bot.session.rooms.heard(words.message(2))]
+        bot._digest([happenings.Answered(1, joined), *replayed])  # all in one piece
+        assert [one.seq for one in bot.poll() if isinstance(one, Message)] == [1, 2]
+    again = CursorFile(tmp_path / "bot.json")
+    assert again.holds.rooms["#lobby"].seq == 0
+    again.close()
+
+
+def test_a_server_that_went_back_is_followed(tmp_path: Path, words: Any) -> None:
+    cursor = CursorFile(tmp_path / "bot.json")
+    cursor.done(words.message(5))
+    cursor.rewind("#Lobby")
+    cursor.done(words.message(1))
+    cursor.close()
+    again = CursorFile(tmp_path / "bot.json")
+    assert again.holds.rooms["#lobby"].seq == 1
+    again.close()
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from chatd.client.rooms import Rooms
 from chatd.client.wire import Envelope
@@ -75,6 +76,17 @@ def test_a_gap_that_the_server_announces_is_no_hole(lobby: Rooms, words: Any) ->
     assert asked(lobby) == []
 
 
+def test_history_goes_on_behind_what_the_server_cannot_read(lobby: Rooms, words: Any) -> None:
+    """A page may have nothing but a gap; then the next one is asked for."""
+    assert lobby.heard(words.message(15)) == []
+    lobby.behind()
+    page = words.page(commands.History(id="2", room="#lobby"), [], last=15)
+    gap = views.Gap(room="#lobby", first=11, last=13, reason="skipped", damaged=True)
+    shown = lobby.page("#lobby", structs.replace(page, gaps=[gap], next=13))
+    assert seqs(shown) == [(11, 13)]
+    assert asked(lobby) == [("#lobby", 13)]
+
+
 def test_a_gap_behind_a_hole_waits_for_history(lobby: Rooms) -> None:
     assert lobby.heard(views.Gap(room="#lobby", first=13, last=15, reason="retention")) == []
     assert asked(lobby) == [("#lobby", 10)]
@@ -122,6 +134,16 @@ def test_another_room_of_the_same_name_is_read_from_the_beginning(words: Any) ->
     rooms.known("#lobby", "r1", 10)
     rooms.entered(words.joined(commands.Join(id="1", room="#lobby"), 12, room_id="r2"), 10)
     assert asked(rooms) == [("#lobby", 0)]
+
+
+def test_another_room_that_took_the_name_while_we_were_away_is_read_from_the_beginning(words: Any) -> None:
+    """Its numbers go on above ours, so the server sees nothing wrong; its own id tells that it is another room."""
+    rooms = Rooms()
+    rooms.known("#lobby", "r1", 10)
+    assert rooms.heard(words.message(11, room_id="r2")) == []
+    assert asked(rooms) == [("#lobby", 0)]
+    rooms.heard(words.message(1, room="@jerry", room_id="d1"))
+    assert seqs(rooms.heard(words.message(5, room="@jerry", room_id="d2"))) == [5]
 
 
 def test_a_direct_room_that_was_renamed_is_the_same_room(words: Any) -> None:

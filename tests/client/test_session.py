@@ -55,7 +55,7 @@ def test_what_cannot_be_repeated_safely_is_given_up_and_told(script: Any) -> Non
     assert [one.id for one in tom.hears()] == [str(waiting)], "what was never written is safe"
 
 
-@pytest.mark.parametrize("code", [Code.STORE_UNAVAILABLE, Code.OUTCOME_UNKNOWN, Code.RATE_LIMITED])
+@pytest.mark.parametrize("code", [Code.STORE_UNAVAILABLE, Code.OUTCOME_UNKNOWN, Code.RATE_LIMITED, Code.SHUTTING_DOWN])
 def test_what_the_server_cannot_take_now_is_repeated_and_order_is_kept(script: Any, words: Any, code: Code) -> None:
     tom = script("tom").come().join()
     tickets = [tom.ask(say(body)) for body in "abc"]
@@ -224,6 +224,7 @@ def test_numbers_that_the_server_does_not_have_mean_that_everything_is_new(scrip
     [join] = tom.tells(refused).hears()
     [again] = tom.tells(words.refusal(join, Code.INVALID_PARAMS)).hears()
     assert (again.room, again.since) == ("#lobby", 0)
+    assert tom.news(happenings.Rewound) == [happenings.Rewound(room="#lobby", seen=500)]
     tom.tells(words.joined(again, 1, room_id="r2"), words.message(1, room_id="r2"))
     assert tom.bodies() == [(1, "message 1")]
 
@@ -235,6 +236,7 @@ def test_a_room_from_the_cursor_file_begins_anew_if_the_server_does(script: Any,
     [join] = tom.hears()
     [again] = tom.tells(words.refusal(join, Code.INVALID_PARAMS)).hears()
     assert again.since == 0
+    assert tom.news(happenings.Rewound) == [happenings.Rewound(room="#lobby", seen=500)]
     tom.tells(words.joined(again, 1, room_id="r2"), words.message(1, room_id="r2"))
     assert tom.outcomes[ticket].ok
     assert tom.bodies() == [(1, "message 1")]

@@ -75,6 +75,7 @@ def every_event(words: Any, evil: str) -> list[Any]:
         happenings.KnownAs(wanted=evil, nick=evil, why=evil),
         happenings.Delayed(ticket=1, code=evil, message=evil, retry_in=9),
         happenings.RoomLost(room=evil, code=evil, message=evil),
+        happenings.Rewound(room=evil, seen=9),
     ]
 
 
