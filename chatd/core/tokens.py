@@ -35,7 +35,8 @@ def read(secret: bytes, token: str, *, now: float, lifetime: float) -> Identity 
     """Whom this token is for, or None if it is not ours, was changed, or is older than `lifetime` seconds."""
     text, _, signature = token.rpartition(".")
     try:
-        if not hmac.compare_digest(_decode(signature), _signature(secret, text)):
+        # Compared as it is written: one signature can be spelled in several ways, and only one of them is ours.
+        if not hmac.compare_digest(signature.encode(), _encode(_signature(secret, text)).encode()):
             return None
         identity = msgspec.msgpack.decode(_decode(text.removeprefix(PREFIX + ".")), type=Identity)
     except (ValueError, binascii.Error):  # msgspec's errors are ValueErrors
