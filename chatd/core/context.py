@@ -14,7 +14,7 @@ from chatd.core.state import Room, Session, State
 UNASKED: Any = object()
 
 
-class Context(Struct, kw_only=True):
+class Context(Struct):
     """Everything `decide` may look at.
 
     `session` is None until logged in; `session_id` is the one it has then. `now` in microseconds since 1970.
@@ -54,7 +54,7 @@ class Context(Struct, kw_only=True):
 
     def my_room(self, name: str) -> Room:
         """A room that the session is in; refuses otherwise. One is always in one's direct rooms."""
-        room = self.find_room(name)
-        if room.id not in self.me.rooms and room.parties is None:
+        room = self.room_or_none(name) or self.find_room(name)
+        if room.parties is None and room.id not in self.me.rooms:
             raise Refusal(Code.NOT_IN_ROOM, f"you are not in {room.name}; join it first", details={"room": room.name})
         return room

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import History, MarkRead, Relate, Send
@@ -18,7 +18,7 @@ from chatd.core.replies import HistoryPage
 from chatd.core.shown import view_of
 from chatd.core.sizes import check_body, check_size
 from chatd.core.state import Room
-from chatd.core.views import microseconds
+from chatd.core.views import Gap, microseconds
 
 
 def send(context: Context, command: Send) -> list[Effect]:
@@ -27,8 +27,8 @@ def send(context: Context, command: Send) -> list[Effect]:
     check_msg_id(command.msg_id)
     if command.data is not None or command.schema is not None or len(command.body) > 4096:
         check_size(context, command.body, command.data, command.schema)
-    user = context.me.user
     before, room_id = addressed(context, command)
+    user = context.me.user
     message = MessageSent(
         room_id,
         user.id,
@@ -47,14 +47,15 @@ def send(context: Context, command: Send) -> list[Effect]:
 
 def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], str]:
     """Where a message goes, and what has to be proposed before it."""
-    if (command.to is None) == (command.room is None):
+    to, name = command.to, command.room
+    if (to is None) == (name is None):
         raise Refusal(Code.INVALID_PARAMS, "to whom? send takes either room or to")
-    if command.to is not None:
-        return direct_room(context, command.to)
-    if command.room is not None and command.room.startswith("@"):
-        return direct_room(context, command.room)
-    room = context.my_room(command.room or "")
-    return keep(room), room.id
+    if to is not None or name is None:
+        return direct_room(context, to or "")
+    if name.startswith("@"):
+        return direct_room(context, name)
+    room = context.my_room(name)
+    return () if room.kept else keep(room), room.id
 
 
 def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str]:
@@ -77,7 +78,7 @@ def direct_id(one: str, other: str) -> str:
 
 
 def check_msg_id(msg_id: str | None) -> None:
-    if msg_id is not None and len(msg_id.encode()) > 64:
+    if msg_id is not None and len(msg_id) > 16 and len(msg_id.encode()) > 64:
         raise Refusal(Code.INVALID_PARAMS, "msg_id has more than 64 bytes")
 
 
@@ -171,17 +172,27 @@ def page_wanted(context: Context, command: History, room: Room) -> PageWanted:
 def history_page(context: Context, command: History, room: Room, page: Page) -> HistoryPage:
     """The page as this user sees it. It shows nothing that has not been shown live: `last_seq` is the room's."""
     user_id = context.me.user.id
-    shown = [entry for entry in page.entries if entry.seq <= room.last_seq]
-    first, last = (shown[0].seq, shown[-1].seq) if shown else (0, 0)
+    name = room.shown_to(user_id)
+    first, last = page.span
     return HistoryPage(
         re=command.id,
-        room=room.shown_to(user_id),
-        events=[view_of(entry, room.shown_to(user_id), own=entry.event.author == user_id) for entry in shown],  # type: ignore[attr-defined]  # pages hold numbered events
-        prev=first if shown and first > page.first_seq else None,
-        next=last if shown and last < room.last_seq else None,
+        room=name,
+        events=[
+            view_of(entry, name, own=entry.event.author == user_id)  # type: ignore[attr-defined]  # numbered events
+            for entry in page.entries
+            if entry.seq <= room.last_seq
+        ],
+        prev=first if first <= min(last, room.last_seq) and first > page.first_seq else None,
+        next=last if first <= last < room.last_seq else None,
         first_seq=page.first_seq,
         last_seq=room.last_seq,
+        gaps=gaps_of(page, name) or UNSET,
     )
+
+
+def gaps_of(page: Page, name: str) -> list[Gap]:
+    """What of a page is damaged, as it is told in the room called so."""
+    return [Gap(room=name, first=low, last=high, reason="skipped", damaged=True) for low, high in page.lost]
 
 
 def mark_read(context: Context, command: MarkRead) -> list[Effect]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from msgspec import UNSET, UnsetType
 
 from chatd.core import views
@@ -29,18 +31,18 @@ def view_of(entry: Entry, room: str, *, own: bool = False) -> views.Durable:
 
 def _message(entry: Entry, event: MessageSent, room: str, own: bool) -> views.Message:
     return views.Message(
-        room=room,
-        seq=entry.seq,
-        event_id=event_id(event.room_id, entry.seq),
-        time=views.moment(entry.time),
-        author=_author(event),
-        kind=event.kind,
-        body=event.body,
-        data=UNSET if event.data is None else event.data,
-        schema=_set(event.schema),
-        reply_to=UNSET if event.reply_to is None else event.reply_to,
-        msg_id=_set(event.msg_id) if own else UNSET,
-        redacted=event.redacted or UNSET,
+        room,
+        entry.seq,
+        f"{event.room_id}:{entry.seq}",
+        views.moment(entry.time),
+        _author(event.nick, event.account, event.bot),
+        event.kind,
+        event.body,
+        UNSET if event.data is None else event.data,
+        UNSET if event.schema is None else event.schema,
+        UNSET if event.reply_to is None else event.reply_to,
+        event.msg_id if own and event.msg_id is not None else UNSET,
+        event.redacted or UNSET,
     )
 
 
@@ -50,7 +52,7 @@ def _relation(entry: Entry, event: Related, room: str, own: bool) -> views.Relat
         seq=entry.seq,
         event_id=event_id(event.room_id, entry.seq),
         time=views.moment(entry.time),
-        author=_author(event),
+        author=_author(event.nick, event.account, event.bot),
         rel=event.rel,
         target=event.target,
         body=_set(event.body),
@@ -61,8 +63,9 @@ def _relation(entry: Entry, event: Related, room: str, own: bool) -> views.Relat
     )
 
 
-def _author(event: MessageSent | Related) -> views.Author:
-    return views.Author(nick=event.nick, account=_set(event.account), bot=event.bot or UNSET)
+@lru_cache(maxsize=4096)
+def _author(nick: str, account: str | None, bot: bool) -> views.Author:
+    return views.Author(nick=nick, account=_set(account), bot=bot or UNSET)
 
 
 def _set(value: str | None) -> str | UnsetType:

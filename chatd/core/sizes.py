@@ -19,9 +19,12 @@ FRAME_HEADROOM = 2048  # what an event needs in a frame besides body, data and s
 def check_body(context: Context, body: str) -> None:
     """Refuse a body that is empty or over a limit; nothing is ever cut short."""
     limits = context.rules.limits
+    length = len(body)
+    if length <= limits.body_lines and 0 < 4 * length <= limits.body_bytes:
+        return  # so short that it can break no limit: no character has more than 4 bytes, no line less than one
     if not body:
         raise Refusal(Code.INVALID_PARAMS, "body is empty")
-    size = len(body) if body.isascii() else len(body.encode())
+    size = length if body.isascii() else len(body.encode())
     if size > limits.body_bytes:
         raise too_long("body_bytes", limits.body_bytes, f"the body has {size} bytes")
     lines = count_lines(body)

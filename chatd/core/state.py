@@ -81,7 +81,8 @@ class State:
 
     def room_called(self, name: str) -> Room | None:
         """The room with this name."""
-        room_id = self.by_name.get(fold(name))
+        # Most names come as they are kept, and folding those again does nothing.
+        room_id = self.by_name.get(name) or self.by_name.get(fold(name))
         return None if room_id is None else self.rooms[room_id]
 
     def nick_taken(self, nick: str, user_id: str) -> str:

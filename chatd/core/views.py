@@ -7,6 +7,7 @@ the others are seen only while they happen. `of_entry` makes the durable ones ou
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -16,6 +17,7 @@ from chatd.core.commands import Kind, Rel
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=1024)
 def moment(microseconds: int) -> datetime:
     """The moment so many microseconds after 1970, in UTC."""
     return EPOCH + timedelta(microseconds=microseconds)
@@ -40,7 +42,7 @@ class Author(Struct, frozen=True, kw_only=True):
     bot: bool | UnsetType = UNSET
 
 
-class Message(View, frozen=True, kw_only=True, tag="message", rename={"author": "from"}):
+class Message(View, frozen=True, tag="message", rename={"author": "from"}):
     """Somebody said something. A redacted one has an empty body and `redacted` true."""
 
     room: str
@@ -111,12 +113,13 @@ class CaughtUp(View, frozen=True, kw_only=True, tag="caught_up"):
 
 
 class Gap(View, frozen=True, kw_only=True, tag="gap"):
-    """The numbers `from` to `to`, both included, will not come."""
+    """The numbers `from` to `to`, both included, will not come. `damaged`: the server cannot read them itself."""
 
     room: str
     first: int = field(name="from")
     last: int = field(name="to")
     reason: Literal["retention", "skipped", "permission"]
+    damaged: bool | UnsetType = UNSET
 
 
 class Left(Struct, frozen=True, kw_only=True):

@@ -68,7 +68,9 @@ def read_command(payload: bytes, form: Format, *, max_depth: int = typed.MAX_DEP
     """The command in an object's bytes; raises `Unreadable` with what is wrong and where."""
     found = _read_object(payload, form)
     request_id = found.get("id")
-    if request_id is not None and (type(request_id) is not str or len(request_id.encode()) > 64):
+    if request_id is not None and (
+        type(request_id) is not str or (len(request_id) > 16 and len(request_id.encode()) > 64)
+    ):
         raise Unreadable(Refusal(Code.INVALID_PARAMS, "id is a string of at most 64 bytes"))
     name = found.get("type")
     kind = REQUESTS.get(name) if type(name) is str else None
