@@ -25,6 +25,7 @@ COMMANDS = {
     "import": ("chatd.cli_export", "take rooms out of an export into the journal"),
     "purge": ("chatd.cli_journal", "remove what is old from the journal, for good"),
     "verify": ("chatd.cli_journal", "look through a journal's file for damage"),
+    "bench": ("chatd.cli_bench", "put your own server under load, and see whether it keeps its promises"),
     "protocol": ("chatd.cli_protocol", "print the protocol's JSON Schema, for those who write clients"),
     "version": ("", "print the version"),
 }

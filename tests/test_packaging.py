@@ -141,7 +141,7 @@ def test_twisted_keeps_its_own_package() -> None:
 def imported_in(folder: str) -> set[str]:
     """The packages from outside that the files of a folder import."""
     files = list((TREE / folder).rglob("*.py"))
-    own = {"chatd"} | {path.stem for path in files} | {path.parent.name for path in files}
+    own = {"chatd", "bench", "support"} | {path.stem for path in files} | {path.parent.name for path in files}
     found = set()
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -166,6 +166,12 @@ def test_what_the_tests_import_is_declared(declared: configparser.ConfigParser) 
     """The README's second command brings all that the tests need."""
     installed = names_in(declared["options"]["install_requires"]) | {"zope"}
     assert names_in(declared["options.extras_require"]["test"]) >= imported_in("tests") - installed
+
+
+def test_what_the_bench_imports_is_declared(declared: configparser.ConfigParser) -> None:
+    """Whoever measures needs one extra, and only for the pictures."""
+    installed = names_in(declared["options"]["install_requires"]) | {"zope"}
+    assert names_in(declared["options.extras_require"]["bench"]) == imported_in("bench") - installed
 
 
 def test_the_oldest_python_is_the_same_everywhere(declared: configparser.ConfigParser) -> None:
