@@ -58,7 +58,6 @@ LATER = {"A35": "several devices on one account need accounts"}
 # Rows of which a part is still to come; the tests that name them prove the rest.
 IN_PART = {
     "A9": "TLS itself",
-    "A46": "the bound of memory for very many who do not read",
     "A49": "messages for people who are away need accounts",
     "A57": "the web page",
 }
@@ -170,6 +169,7 @@ def takes(setting: Setting) -> str:
         str: "text",
         int | str: "integer or text",
         tuple[str, ...]: "list of texts",
+        dict[str, str]: "table of texts",
     }[bare]
     for meta in (meta for meta in metas if isinstance(meta, Meta)):
         words += f" from {meta.ge:,}" if meta.ge is not None else f" above {meta.gt:,}" if meta.gt is not None else ""
@@ -322,7 +322,7 @@ def tests_by_name() -> dict[str, str]:
 
 
 def test_every_promise_names_the_tests_that_prove_it() -> None:
-    text = page("docs/explanation/guarantees.md")
+    text = page("docs/guarantees.md")
     promises = re.findall(r"^(\d)\. ", section(PROTOCOL, "3. The promise"), re.MULTILINE)
     found = [words for _, level, words in headings(text) if level == 2]
     assert [words[0] for words in found if words[0].isdigit()] == promises
