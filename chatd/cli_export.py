@@ -55,7 +55,8 @@ def write_export(chosen: argparse.Namespace) -> int:
         try:
             told = export.rooms(connection, chosen.room, chosen.since_seq)
             if chosen.room is not None and not told:
-                raise OperatorError("export", f"there is no room {chosen.room[:100]!r}", "see chatd verify", Exit.USAGE)
+                why = f"there is no room {chosen.room[:100]!r}"
+                raise OperatorError("export", why, there_are(connection), Exit.USAGE)
             pieces = FORMATS[chosen.format](connection, told, tell)
             if chosen.output is None:
                 sys.stdout.buffer.writelines(pieces)
@@ -70,6 +71,13 @@ def write_export(chosen: argparse.Namespace) -> int:
         why = "it is damaged, and what is named above is not in the export"
         raise OperatorError(f"journal {path}", why, "everything else is", Exit.DISK)
     return Exit.OK
+
+
+def there_are(connection: sqlite3.Connection) -> str:
+    """Which rooms somebody may have meant."""
+    connection.rollback()
+    names = [room.name for room in export.rooms(connection) if room.name]
+    return f"there are {', '.join(names[:10])}{' and others' if names[10:] else ''}" if names else "there are none"
 
 
 def _write(file: Path, pieces: Iterable[bytes]) -> None:

@@ -83,7 +83,7 @@ def verify(chosen: argparse.Namespace) -> int:
     seconds = max(time.perf_counter() - began, 1e-6)
     print(f"{path}: {summary(found)}; {seconds:.1f} s, {found.events / seconds:,.0f} events a second")
     if found.faults:
-        raise OperatorError(f"journal {path}", "it has faults", "restore it from a backup", Exit.DISK)
+        raise OperatorError(f"journal {path}", "it has faults", schema.REPAIR, Exit.DISK)
     return Exit.OK
 
 

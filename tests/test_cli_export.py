@@ -80,7 +80,8 @@ def test_html_has_words_and_no_scripts(folder: Path, tmp_path: Path) -> None:
     for harmful in ("<script", "\x1b", "\u202e", "between us"):
         assert harmful not in page
     assert "is there already" in chatd("export", "-d", folder, "-o", file, status=Exit.DISK)
-    assert "there is no room '#ops'" in chatd("export", "--room", "#ops", "-d", folder, status=Exit.USAGE)
+    refused = chatd("export", "--room", "#ops", "-d", folder, status=Exit.USAGE)
+    assert "there is no room '#ops'; there are #lobby" in refused
 
 
 def test_what_was_exported_beside_a_server_is_imported_without_one(server: Any, tmp_path: Path) -> None:

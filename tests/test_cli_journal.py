@@ -15,7 +15,7 @@ import pytest
 
 from chatd.core.events import MessageSent, Proposal, RoomMade
 from chatd.errors import Exit
-from chatd.journal.schema import connect_known
+from chatd.journal.schema import REPAIR, connect_known
 from chatd.journal.store import Store
 
 NO_SETTINGS = {"XDG_CONFIG_HOME": os.devnull}
@@ -59,7 +59,7 @@ def test_verify_tells_counts_or_faults(folder: Path) -> None:
     fault, counts, error = chatd("verify", "-d", folder, status=Exit.DISK)
     assert fault == "#lobby 1: missing"
     assert "1 event (0 redacted), 1 fault;" in counts
-    assert error == f"chatd: journal {folder}/chatd.db: it has faults; restore it from a backup"
+    assert error == f"chatd: journal {folder}/chatd.db: it has faults; {REPAIR}"
 
 
 def test_verify_and_backup_go_on_beside_a_server_and_restore_does_not(server: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from chatd.core.events import Purged
 from chatd.core.questions import Page
 from chatd.core.retention import Ages, oldest_kept, step
 from chatd.core.state import Room
@@ -20,6 +21,9 @@ from chatd.hub.hub import Hub
 EVERY_SECONDS = 60.0
 PAUSE_SECONDS = 0.1
 """Between two slices of one room, and between two rooms when there is something to remove: others write meanwhile."""
+
+MOST_TRIES = 20
+"""What is refused as often is left until the next time: a room that is damaged does not keep the others waiting."""
 
 
 class Retention:
@@ -32,6 +36,8 @@ class Retention:
         self.ages = ages
         self._is_stopped = False
         self._rooms: list[Room] = []
+        self._proposed: Purged | None = None
+        self._tries = 0  # how often the same was proposed in vain
         self._call: Any = None
 
     def start(self) -> None:
@@ -74,7 +80,9 @@ class Retention:
         if self._is_stopped or ages is not self.ages:
             return
         event = step(room.id, page)
-        if event is None:
+        self._tries = self._tries + 1 if event == self._proposed else 0
+        self._proposed = event
+        if event is None or self._tries > MOST_TRIES:
             self._rooms.pop()
             self._wait(0, self._next)
             return

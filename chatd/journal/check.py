@@ -6,7 +6,7 @@ here: `chatd.journal.patrol` does that later, beside the running server.
 
 from __future__ import annotations
 
-import itertools
+import filecmp
 import os
 import shutil
 import sqlite3
@@ -14,11 +14,12 @@ import struct
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import MsgspecError
 
 from chatd.journal import schema
-from chatd.journal.salvage import Room, good, last_of
+from chatd.journal.salvage import Room, good, is_known, known_of, last_of, past
 from chatd.journal.schema import SEQ_BITS, event_id
 
 SMALL = 32 << 20
@@ -73,38 +74,72 @@ def _size(connection: sqlite3.Connection, path: Path) -> list[str]:
     in_wal, behind = _pages_of(wal, path, page) if wal.exists() else (set(), 0)
     if not in_wal.issuperset(range(there + 1, count + 1)):
         raise schema.damaged(path, "its end is missing")
-    if behind < 2:
+    if not behind:
         return []
-    kept = next(
-        name for name in (schema.beside(path, f"-wal.damaged-{n}") for n in itertools.count(1)) if not name.exists()
-    )
-    shutil.copy(wal, kept)  # it will be written over
+    kept = _keep(wal)
     return [f"the last {behind} commits in {wal.name} cannot be read; it is kept as {kept.name}"]
 
 
-def _pages_of(wal: Path, path: Path, page: int) -> tuple[set[int], int]:
-    """The pages that SQLite takes from a WAL, and how many commits are behind the place where it stops.
+def _keep(wal: Path) -> Path:
+    """A copy of a WAL that will be written over. That of an earlier start, which went no further, will do."""
+    number = 1
+    while (kept := wal.with_name(f"{wal.name}.damaged-{number}")).exists():
+        if filecmp.cmp(wal, kept, shallow=False):
+            return kept
+        number += 1
+    draft = wal.with_name(f"{wal.name}.damaged-new")
+    try:
+        shutil.copy(wal, draft)
+        draft.rename(kept)
+    finally:
+        draft.unlink(missing_ok=True)
+    return kept
 
-    It stops where the WAL is damaged, and says nothing. One commit behind may be what a crash has cut off, before
-    anybody was told of it; those before that one were synced.
+
+def _pages_of(wal: Path, path: Path, page: int) -> tuple[set[int], int]:
+    """The pages that SQLite takes from a WAL, and how many commits that count are behind the place where it stops.
+
+    It stops where the WAL is damaged, and says nothing.
     """
     taken = _frames_taken(path)
-    pages, behind, number = set(), 0, 0
+    pages, behind, number = set(), [], 0
     with wal.open("rb") as opened:
         head = opened.read(_WAL_HEADER.size)
         if len(head) < _WAL_HEADER.size:
             return set(), 0
         magic, *_, salt, other, first, second = _WAL_HEADER.unpack(head)
-        is_whole = _checksum(head[:24], bool(magic & 1)) == (first, second)
+        is_big = bool(magic & 1)
+        is_whole = _checksum(head[:24], is_big) == (first, second)
         while len(frame := opened.read(_WAL_FRAME.size)) == _WAL_FRAME.size:
             number += 1
-            at, commit, one, two, *_ = _WAL_FRAME.unpack(frame)
+            at, _, one, two, *_ = _WAL_FRAME.unpack(frame)
             if number <= taken:
                 pages.add(at)
-            elif commit and (not is_whole or (one, two) == (salt, other)):  # else it is from before the last checkpoint
-                behind += 1
+            elif not is_whole or (one, two) == (salt, other):  # else it is from before the last checkpoint
+                behind.append(opened.tell() - _WAL_FRAME.size)
             opened.seek(page, os.SEEK_CUR)
-    return pages, behind
+        return pages, _commits(opened, behind, page, is_big)
+
+
+def _commits(wal: BinaryIO, frames: list[int], page: int, is_big: bool) -> int:
+    """How many commits are in these frames of a WAL, each told by its place, that others were built upon.
+
+    One that nothing follows may be what a crash has cut off, before anybody was told of it; or what is left of one
+    that failed, and was not told either, under the shorter ones that took its place. Those before it were synced.
+    """
+    runs = [0]
+    end, before = 0, (0, 0)
+    for at in frames:
+        wal.seek(at)
+        frame = wal.read(_WAL_FRAME.size + page)
+        if len(frame) < _WAL_FRAME.size + page:
+            break
+        _, commit, _, _, *sums = _WAL_FRAME.unpack(frame[: _WAL_FRAME.size])
+        if at != end or _checksum(frame[:8] + frame[_WAL_FRAME.size :], is_big, before) != tuple(sums):
+            runs.append(0)  # it does not follow the frame before it
+        runs[-1] += commit > 0
+        end, before = at + len(frame), (sums[0], sums[1])
+    return sum(count for count in runs if count > 1)
 
 
 def _frames_taken(path: Path) -> int:
@@ -113,12 +148,12 @@ def _frames_taken(path: Path) -> int:
         return int(struct.unpack("=5I", opened.read(20))[4])
 
 
-def _checksum(head: bytes, is_big: bool) -> tuple[int, int]:
-    """As of https://www.sqlite.org/fileformat2.html#checksum_algorithm."""
-    one = two = 0
-    words = struct.unpack(f"{'>' if is_big else '<'}{len(head) // 4}I", head)
-    for word, following in zip(words[::2], words[1::2], strict=True):
-        one = (one + word + two) & 0xFFFFFFFF
+def _checksum(words: bytes, is_big: bool, before: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """Of these bytes and those `before` them: https://www.sqlite.org/fileformat2.html#checksum_algorithm."""
+    one, two = before
+    numbers = struct.unpack(f"{'>' if is_big else '<'}{len(words) // 4}I", words)
+    for number, following in zip(numbers[::2], numbers[1::2], strict=True):
+        one = (one + number + two) & 0xFFFFFFFF
         two = (two + following + one) & 0xFFFFFFFF
     return one, two
 
@@ -140,8 +175,10 @@ def _rooms(connection: sqlite3.Connection, path: Path) -> list[str]:
         last = last_of(connection, room)
         wanted = (event_id(room.no, 0), event_id(room.no + 1, 0))
         [(lowest,)] = connection.execute("SELECT min(id) FROM events WHERE id >= ? AND id < ?", wanted)
-        if lowest is not None and lowest != event_id(room.no, room.first):
+        known = known_of(connection, room.no)
+        if lowest is not None and lowest != event_id(room.no, past(known, room.first)):
             faults.append(f"{name} {room.first}: the room's beginning is not there")
-        if last >= room.first and not {last, max(last - 1, room.first)} <= set(good(connection, room, last - 1, last)):
+        end = {seq for seq in (last - 1, last) if seq >= room.first and not is_known(known, seq, seq)}
+        if not end <= set(good(connection, room, last - 1, last)):
             faults.append(f"{name} {last}: the room's end is damaged")
     return faults

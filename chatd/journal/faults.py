@@ -20,14 +20,16 @@ class Faults:
 
     def __init__(self) -> None:
         self._told: set[tuple[str, int]] = set()
+        self._places = 0
         self._lock = threading.Lock()
 
     def lost(self, room: str, low: int, high: int) -> None:
         """Numbers of a room cannot be read, or are not as they were written."""
         with self._lock:
             fresh = [seq for seq in range(low, high + 1) if (room, seq) not in self._told]
-            if not fresh or len(self._told) >= MOST_PLACES * 1_000:
+            if not fresh or self._places >= MOST_PLACES:
                 return
+            self._places += 1
             self._told.update((room, seq) for seq in fresh)
         where = f"{fresh[0]}" if fresh[0] == fresh[-1] else f"{fresh[0]} to {fresh[-1]}"
         self.log.error(

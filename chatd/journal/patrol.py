@@ -15,7 +15,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from chatd.journal import schema
-from chatd.journal.salvage import HOPELESS, STEP, Room, damaged, good, is_known, known_of, last_of, lost
+from chatd.journal.salvage import HOPELESS, STEP, Room, damaged, good, is_known, known_of, last_of, lost, past
 from chatd.journal.schema import event_id
 
 SHARE = 0.05
@@ -23,6 +23,9 @@ SHARE = 0.05
 
 FIRST_PAUSE = 2.0
 """Seconds; those who come back after a restart come first."""
+
+END_SECONDS = 1.0
+"""The most that its end is waited for: on a disk that stands still, a look takes as long as that."""
 
 MOST_TOLD = 20
 """Places in the line that is told; `chatd verify` has all of them."""
@@ -59,10 +62,10 @@ class Patrol:
         self._thread.start()
 
     def end(self) -> None:
-        """End, within a few milliseconds."""
+        """End, within a few milliseconds; who does not come back from the disk is left behind."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(END_SECONDS)
 
     def _run(self) -> None:
         try:
@@ -74,7 +77,11 @@ class Patrol:
                     self._room(connection, no, name or room_id)
             self.is_done = not self._ended.is_set()
         except sqlite3.Error as error:
-            self._others.append(f"the rest cannot be looked at ({error})")
+            if damaged(error):
+                self._others.append(f"the rest cannot be looked at ({error})")
+            else:
+                line = "the journal {path} was not looked through to its end: {error}; chatd verify does it"
+                self.log.warn(line, path=str(self._path), error=str(error))
         except Exception:
             self.log.failure("bug in looking through the journal")
         self._tell()
@@ -114,7 +121,8 @@ class Patrol:
         try:
             statement = "SELECT no, room_id, first_seq, link_before FROM rooms WHERE no = ?"
             room = Room(*connection.execute(statement, (no,)).fetchone())
-            low = max(low, room.first)
+            known = known_of(connection, no)
+            low = past(known, max(low, room.first))
             high = low + STEP - 1
             try:
                 high = min(high, last_of(connection, room))
@@ -125,7 +133,6 @@ class Patrol:
                 if not damaged(error):
                     raise
             missing = lost(sorted(good(connection, room, low, high)), low, high)
-            known = known_of(connection, no)
             return low, high, [stretch for stretch in missing if not is_known(known, *stretch)]
         finally:
             if connection.in_transaction:

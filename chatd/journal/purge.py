@@ -27,7 +27,9 @@ def purge(path: Path, before: int, wanted: str | None = None) -> list[int]:
     try:
         chosen = [room for room in rooms if wanted is None or _is_called(room, wanted)]
         if wanted is not None and not chosen:
-            raise OperatorError("purge", f"there is no room {wanted[:100]!r}", "see chatd export", Exit.USAGE)
+            raise OperatorError(
+                "purge", f"there is no room {wanted[:100]!r}", "chatd export --format text names them", Exit.USAGE
+            )
         with closing(schema.connect_reader(path)) as reader:
             removed = [_purge(store, reader, room.room_id, before) for room in chosen]
     except sqlite3.Error as error:

@@ -196,7 +196,7 @@ class _Place:
         """The time of an event; where that is damaged, of the next that is not, and without one the end of time."""
         if (found := self.one(seq)) is not None:
             return found.row.time
-        readable = self.good(seq, seq + STEP)
+        readable = self.good(seq, min(seq + STEP, last_of(self.connection, self.room)))
         return readable[min(readable)].row.time if readable else 1 << 63
 
 

@@ -179,9 +179,17 @@ def known_of(connection: sqlite3.Connection, no: int) -> list[Stretch]:
     return [(int(key.removeprefix(head)), last) for key, last in connection.execute(statement, (head,))]
 
 
+def past(known: Iterable[Stretch], low: int) -> int:
+    """The first number from `low` on that is not known to be lost: however long such a stretch is, nothing is there."""
+    for first, last in sorted(known):
+        if first <= low <= last:
+            low = last + 1
+    return low
+
+
 def is_known(known: Iterable[Stretch], low: int, high: int) -> bool:
-    """Whether a stretch is a part of one that is known."""
-    return any(first <= low and high <= last for first, last in known)
+    """Whether all of a stretch is known to be lost."""
+    return past(known, low) > high
 
 
 def last_of(connection: sqlite3.Connection, room: Room) -> int:
@@ -194,9 +202,12 @@ def last_of(connection: sqlite3.Connection, room: Room) -> int:
 def walk(connection: sqlite3.Connection, room: Room) -> Iterator[Read | Stretch]:
     """Everything in a room, ascending: what can be read, and the stretches that cannot."""
     low, blank, hole = room.first, 0, 0
+    known = known_of(connection, room.no)
     while blank < HOPELESS:
-        known = _reach(connection, room, low)
-        high = low + STEP - 1 if known is None else min(low + STEP - 1, known)
+        if (behind := past(known, low)) > low:
+            hole, low = hole or low, behind
+        reach = _reach(connection, room, low)
+        high = low + STEP - 1 if reach is None else min(low + STEP - 1, reach)
         if high < low:
             break
         found = good(connection, room, low, high)

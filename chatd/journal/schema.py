@@ -81,7 +81,8 @@ def tables_of(version: int) -> str:
     return TABLES + "".join(STEPS[step] for step in range(1, version))
 
 
-_REPAIR = "restore it from a backup, or save what can be saved with chatd export"
+REPAIR = "restore it from a backup, or save what can be saved with chatd export"
+_MEND = "restore it from a backup; what else can be tried is in docs/how-to/repair.md"
 
 # `off` still outlives this process; what it gives up is the order in which the disk sees the writes.
 SYNCHRONOUS = {"fsync": "FULL", "normal": "NORMAL", "memory": "OFF"}
@@ -215,7 +216,7 @@ def recognise(connection: sqlite3.Connection, path: Path) -> None:
     # SQLite takes what is missing of the last page for zeros. With a WAL that may be right: the rest is there.
     [(page,)] = connection.execute("PRAGMA page_size")
     if size % page and not _size(_wal(path)):
-        raise damaged(path, "its end is missing")
+        raise _cut_off(path)
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -238,7 +239,19 @@ def _broken(path: Path, why: str, remedy: str) -> OperatorError:
 
 def damaged(path: Path, what: str) -> OperatorError:
     """The file is not as it was written."""
-    return _broken(path, f"it is damaged ({what})", _REPAIR)
+    return _broken(path, f"it is damaged ({what})", REPAIR)
+
+
+def _cut_off(path: Path) -> OperatorError:
+    """Nothing reads such a file, not even an export."""
+    return _broken(path, "it is damaged (its end is missing)", _MEND)
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Whether a file is shorter than its head says: https://www.sqlite.org/fileformat.html"""
+    with path.open("rb") as opened:
+        head = opened.read(32)
+    return _size(path) < int.from_bytes(head[16:18]) * int.from_bytes(head[28:32])
 
 
 def explain(path: Path, error: OSError | sqlite3.Error) -> OperatorError:
@@ -246,13 +259,19 @@ def explain(path: Path, error: OSError | sqlite3.Error) -> OperatorError:
     if isinstance(error, OSError):
         return _broken(path, f"it cannot be made ({error.strerror})", "make its folder writable")
     # The lower byte is the kind of error, the rest of the code is detail (https://www.sqlite.org/rescode.html).
-    why, remedy = REASONS.get(getattr(error, "sqlite_errorcode", 1) & 0xFF, ("it cannot be used", ""))
+    code = getattr(error, "sqlite_errorcode", 1) & 0xFF
+    if code == sqlite3.SQLITE_CORRUPT and path.is_file() and not _size(_wal(path)) and _is_cut_off(path):
+        return _cut_off(path)
+    why, remedy = REASONS.get(code, ("it cannot be used", ""))
     return _broken(path, f"{why} ({error})", remedy)
 
 
 REASONS = {
-    sqlite3.SQLITE_NOTADB: ("it is no database", "choose another file with --journal"),
-    sqlite3.SQLITE_CORRUPT: ("it is damaged", _REPAIR),
+    sqlite3.SQLITE_NOTADB: (
+        "it is no database, or its beginning is damaged",
+        "name another file, or restore it from a backup",
+    ),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", REPAIR),
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "see that chatd may read and write it and its folder"),
     sqlite3.SQLITE_PERM: ("it cannot be opened", "see that chatd may read and write it and its folder"),
     sqlite3.SQLITE_READONLY: ("it cannot be written", "make it and its folder writable"),

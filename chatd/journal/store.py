@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ import msgspec
 from twisted.logger import Logger
 
 from chatd.core.codes import Code
-from chatd.core.events import Entry, Proposal
+from chatd.core.events import Entry, Proposal, Purged
 from chatd.core.questions import Snapshot, StoredRoom
 from chatd.errors import OperatorError
 from chatd.journal import schema
 from chatd.journal.batch import Batch
 from chatd.journal.check import check
 from chatd.journal.order import Counter, not_stored, settle
-from chatd.journal.salvage import known_of
+from chatd.journal.salvage import damaged, known_of
 from chatd.journal.stored import IDENTIFIED
 
 Connect = Callable[[Path, str], sqlite3.Connection]
@@ -93,26 +94,37 @@ class Store:
         for no, room_id, name, blob, first_seq, topic, last_seq, link in connection.execute(
             f"SELECT no, room_id, name, parties, first_seq, topic, {_LAST} FROM rooms ORDER BY no"
         ):
-            last_seq = max([last_seq, *(last for _, last in known_of(connection, no))])  # theirs are not given again
-            rooms.append(StoredRoom(room_id, name, parties.decode(blob), first_seq, last_seq, topic))
-            self._counters[room_id] = Counter(no, last_seq, link)
+            counter = self._counters[room_id] = _counter(connection, no, last_seq, link)
+            rooms.append(StoredRoom(room_id, name, parties.decode(blob), first_seq, counter.last_seq, topic))
             self._rooms = no
         return rooms
 
     def write(self, proposals: Sequence[Proposal]) -> list[Entry]:
         """The entries of these proposals, in order, when all of them are committed or none is."""
         batch = None
-        is_committing = False
+        is_settling = is_committing = False
         try:
             connection = self._connection or self._reconnect()
+            is_settling = True
             batch = Batch(connection, self._counters, self._rooms, proposals)
             entries = settle(proposals, batch)
+            is_settling = False
             if not batch.is_empty:
                 connection.execute("BEGIN IMMEDIATE")
                 batch.write()
                 is_committing = True
                 connection.execute("COMMIT")
         except (sqlite3.Error, OperatorError, OSError) as error:
+            if is_settling and damaged(error):
+                return self._refuse_damaged(proposals, error)
+            if (
+                batch is not None
+                and not is_committing
+                and damaged(error)
+                and len(parts := _around_purges(proposals)) > 1
+            ):
+                self._doubt(batch)
+                return [entry for part in parts for entry in self.write(part)]
             self._tell_failing(error, len(proposals))
             self._doubt(batch)
             if batch is None or not is_committing or not _leaves_doubt(error):
@@ -134,8 +146,18 @@ class Store:
         if len(proposals) == 1:
             self.log.failure("bug in storing an event of type {type}", type=type(proposals[0].event).__name__)
             return not_stored(proposals, Code.INTERNAL)
+        return self._write_halves(proposals)
+
+    def _write_halves(self, proposals: Sequence[Proposal]) -> list[Entry]:
         half = len(proposals) // 2
         return self.write(proposals[:half]) + self.write(proposals[half:])
+
+    def _refuse_damaged(self, proposals: Sequence[Proposal], error: Exception) -> list[Entry]:
+        """Some of these ask for what is damaged: refuse only them. Nothing was begun, so nothing is in doubt."""
+        if len(proposals) > 1:
+            return self._write_halves(proposals)
+        self._tell_failing(error, len(proposals))
+        return self._refuse(proposals)
 
     # -- when it fails ------------------------------------------------------------------------------------
 
@@ -192,7 +214,7 @@ class Store:
                 if found is None:
                     self._counters.pop(room_id, None)
                 else:
-                    self._counters[room_id] = Counter(*found)
+                    self._counters[room_id] = _counter(connection, *found)
             [(self._rooms,)] = connection.execute("SELECT coalesce(max(no), 0) FROM rooms")
         except BaseException:
             connection.close()
@@ -230,6 +252,17 @@ class Store:
         if anchor is not None:
             anchor.close()
         self._drop()
+
+
+def _counter(connection: sqlite3.Connection, no: int, last_seq: int, link: bytes) -> Counter:
+    """How far a room has come, with what was lost at its end: those numbers are not given again."""
+    return Counter(no, max([last_seq, *(last for _, last in known_of(connection, no))]), link)
+
+
+def _around_purges(proposals: Sequence[Proposal]) -> list[list[Proposal]]:
+    """The proposals, in order, with those that remove something on their own: only they touch so much that is old,
+    and what is damaged there is nobody else's concern."""
+    return [list(part) for _, part in groupby(proposals, lambda proposal: isinstance(proposal.event, Purged))]
 
 
 def _identity(proposal: Proposal) -> tuple[str, str] | None:

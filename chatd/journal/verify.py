@@ -14,9 +14,8 @@ from typing import Any
 from msgspec import MsgspecError, Struct
 
 from chatd.core.events import Numbered, Related
-from chatd.journal import schema
 from chatd.journal.chain import digest_of, link
-from chatd.journal.salvage import HOPELESS, STEP
+from chatd.journal.salvage import HOPELESS, STEP, is_known, known_of
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
 from chatd.journal.stored import cleared, decode, msg_key
 
@@ -133,7 +132,7 @@ class _Walk:
                 is_readable = True
             self.found.events += count
             if is_readable and count < SLICE:
-                return at - 1
+                return self._end(room, at - 1)
             if not is_readable:
                 rows = [row for row in map(self._one, self._ids(room, at)) if row is not None]
                 for row in rows:
@@ -143,6 +142,13 @@ class _Walk:
                 at = max(at, 1) if rows else max(at, 1) + STEP
         self._fault(f"{_named(room)} {at}", "what is behind it cannot be read")
         return at - 1
+
+    def _end(self, room: _Room, last: int) -> int:
+        """The last number of a room, with what was lost at its end when it was imported."""
+        known = []
+        with self._looking(_named(room)):
+            known = known_of(self._connection, room.no)
+        return max([last, *(high for _, high in known)])
 
     def _ids(self, room: _Room, at: int) -> range:
         return range(event_id(room.no, max(at, 1)), event_id(room.no, max(at, 1) + STEP))
@@ -158,18 +164,10 @@ class _Walk:
     def _next(self, room: _Room, at: int, before: bytes, row: tuple[Any, ...]) -> tuple[int, bytes]:
         """Look at the event that should have the number `at`; what is to come after it, and its link."""
         seq = row[0] & SEQ_MASK
-        if seq != at and not self._is_known(room, at, seq - 1):
+        if seq != at and not is_known(known_of(self._connection, room.no), at, seq - 1):
             self._fault(f"{_named(room)} {at}", "missing" if seq == at + 1 else f"missing, up to {seq - 1}")
         self._event(room, seq, before if seq == at else None, row)
         return seq + 1, row[4]
-
-    def _is_known(self, room: _Room, low: int, high: int) -> bool:
-        """Whether these numbers were missing already when the room was imported."""
-        key = schema.LOST.format(no=room.no, low=low)
-        return (
-            self._connection.execute("SELECT 1 FROM meta WHERE (key, value) = (?, ?)", (key, high)).fetchone()
-            is not None
-        )
 
     def _below(self, room: _Room, first: int) -> None:
         stretch = (event_id(room.no, 0), event_id(room.no, first) - 1)

@@ -138,3 +138,33 @@ def test_after_the_stop_nothing_is_removed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(house.journal, "ask", lambda question: succeed(pytest.fail("asked")))
     house.settle(200)
     assert house.hub.state.room_called("#lobby").first_seq == 1
+
+
+def test_a_room_of_which_nothing_can_be_removed_does_not_keep_the_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+    tom = house.come("tom", "#lobby", "#ops")
+    talk(house, tom, 1, 3)
+    talk(house, tom, 1, 3, "#ops")
+    pass_time(house, tom, 3700)
+    stuck = house.hub.state.room_called("#ops").id
+    proposed: list[Any] = []
+    propose = house.hub.propose
+
+    def refuse_some(events: Any, ticket: Any) -> None:
+        proposed.extend(event for event in events if event.room_id == stuck)
+        if not proposed or events[0] is not proposed[-1]:
+            propose(events, ticket)
+
+    monkeypatch.setattr(house.hub, "propose", refuse_some)
+    kept = Retention(house.hub, Ages(HOUR))
+    kept.start()
+    for _ in range(100):
+        house.settle(0.1)
+    assert house.hub.state.room_called("#lobby").first_seq == 4
+    assert house.hub.state.room_called("#ops").first_seq == 1
+    assert len(proposed) < 30
+    house.settle(EVERY_SECONDS)
+    assert len(proposed) > 20, "it is tried again"
+    kept.stop()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.damage import PAGE, Truth, break_page, change, flip, journal, message
+from support.disk import Disk as FailingDisk
 
 from chatd.core.events import Proposal
 from chatd.errors import Exit, OperatorError
@@ -103,6 +108,7 @@ def test_a_damaged_wal_is_told_and_kept(killed: Path) -> None:
     [line] = check(killed)
     assert "commits in chatd.db-wal cannot be read; it is kept as chatd.db-wal.damaged-1" in line
     assert len(killed.with_name("chatd.db-wal.damaged-1").read_bytes()) == len(before)
+    assert check(killed) == [line], "a start that goes no further keeps no second copy"
     assert 301 <= last(killed, "#ops") < 340
 
 
@@ -112,6 +118,43 @@ def test_a_wal_whose_end_a_crash_has_cut_off_is_nothing_to_tell(killed: Path) ->
         file.truncate(wal.stat().st_size - 1000)
     assert check(killed) == []
     assert last(killed, "#ops") == 339
+
+
+FAILING = """
+import os, sys
+from pathlib import Path
+from chatd.core.events import MessageSent, Proposal, RoomMade
+from chatd.journal.store import Store
+
+store = Store(Path(sys.argv[1]), "fsync")
+store.open()
+store.write([Proposal(RoomMade("r1", "#lobby"), 1)])
+for line in sys.stdin:
+    entries = store.write([Proposal(MessageSent("r1", "ann", "ann", "text", "x" * 3000), 1)] * int(line))
+    print(entries[-1].code or entries[-1].seq, flush=True)
+os._exit(0)
+"""
+
+
+def test_what_failed_commits_have_left_in_a_wal_is_nothing_to_tell(tmp_path: Path, faults: Path) -> None:
+    """Their fsync failed, and they were told to have failed; each was written over by shorter ones."""
+    disk = FailingDisk(faults, tmp_path / "disk")
+    path = disk.root / "chatd.db"
+    command = [sys.executable, "-c", FAILING, str(path)]
+    environ = {"PYTHONPATH": os.pathsep.join(sys.path), **disk.environ}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ) as failing:
+        assert failing.stdin is not None
+        assert failing.stdout is not None
+        told = []
+        for count in (1, 40, 1, 20, 1, 10, 1):
+            if count > 1:
+                disk.fail(sync=errno.EIO, times=1)
+            failing.stdin.write(f"{count}\n")
+            failing.stdin.flush()
+            told.append(failing.stdout.readline().strip())
+        failing.stdin.close()
+    assert told == ["1", "STORE_UNAVAILABLE", "2", "STORE_UNAVAILABLE", "3", "STORE_UNAVAILABLE", "4"]
+    assert check(path) == []
 
 
 def test_a_wal_of_another_file_is_refused(killed: Path, path: Path, tmp_path: Path) -> None:

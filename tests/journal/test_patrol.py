@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -92,6 +94,58 @@ def test_it_ends_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walking.end()
     assert time.monotonic() - began < 1
     assert not walking.is_done
+
+
+def test_nobody_waits_for_a_look_at_a_disk_that_stands_still(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, goes_on = threading.Event(), threading.Event()
+
+    def stuck(*look: Any) -> dict[int, Any]:
+        looks.set()
+        goes_on.wait(10)
+        return {}
+
+    monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
+    monkeypatch.setattr(patrol, "END_SECONDS", 0.1)
+    monkeypatch.setattr(patrol, "good", stuck)
+    walking = Patrol(path)
+    walking.start()
+    assert looks.wait(5)
+    began = time.monotonic()
+    walking.end()
+    assert time.monotonic() - began < 2
+    goes_on.set()
+    walking._thread.join()
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_journal(
+    path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*look: Any) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+        raise error
+
+    monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
+    monkeypatch.setattr(patrol, "good", fails)
+    walking = Patrol(path)
+    walking.start()
+    walking._thread.join()
+    assert not walking.is_done
+    assert walking.found == []
+    [line] = told
+    assert "was not looked through to its end: disk I/O error" in line
+
+
+def test_what_was_lost_before_an_import_is_passed_over(
+    path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it is: what is behind it is looked at."""
+    with closing(schema.connect(path, "memory")) as connection:
+        key = schema.LOST.format(no=4, low=2)
+        connection.execute("INSERT INTO meta VALUES (?, ?)", (key, 1_000_000_000))
+        moved = (event_id(4, 1_000_000_001), event_id(3, 20))
+        connection.execute("UPDATE events SET id = ? WHERE id = ?", moved)
+    assert walk(path, monkeypatch) == ["#one 1000000001"]
 
 
 def test_it_takes_its_share_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

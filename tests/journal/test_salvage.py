@@ -14,17 +14,20 @@ import pytest
 from support.damage import Truth, break_page, change, flip, flip_any, journal
 from twisted.logger import globalLogPublisher
 
-from chatd.core.events import MessageSent
+from chatd.core.events import MessageSent, Proposal, Purged
 from chatd.core.questions import EntryWanted, Page, PageWanted, Side
 from chatd.core.retention import oldest_kept, step
 from chatd.errors import OperatorError
-from chatd.journal import schema
+from chatd.journal import export, schema
+from chatd.journal.bring_in import bring_in
 from chatd.journal.chain import digest_of, link
-from chatd.journal.faults import Faults
+from chatd.journal.check import check
+from chatd.journal.faults import MOST_PLACES, Faults
 from chatd.journal.reader import answer_from
 from chatd.journal.schema import event_id
 from chatd.journal.store import Store
 from chatd.journal.stored import encode
+from chatd.journal.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +149,101 @@ def test_pages_by_time_find_their_place_in_spite_of_damage(path: Path, truth: Tr
         change(path, f"#lobby message {seq} ")
     found = ask(path, PageWanted("#lobby", Side.AFTER, 1_747, 10, by_time=True))
     assert (found.span, found.lost) == ((748, 757), ((750, 752),))
+
+
+def test_damage_near_the_end_is_told_as_far_as_the_room_goes(path: Path, told: list[str]) -> None:
+    for seq in (299, 300):
+        change(path, f"#ops message {seq} ")
+    ask(path, PageWanted("#ops", Side.AFTER, 1_298, 1, by_time=True), Faults())
+    assert {line.split()[-1] for line in told} <= {"299", "300"}
+
+
+def test_after_so_many_places_nothing_more_is_told(told: list[str]) -> None:
+    faults = Faults()
+    for seq in range(1, 10 * MOST_PLACES, 2):
+        faults.lost("#lobby", seq, seq)
+    assert len(told) == MOST_PLACES
+
+
+# -- what was lost before a room was imported ---------------------------------------------------------------------
+
+
+def out(path: Path) -> tuple[list[bytes], list[Any]]:
+    """The lines of an export, and what they leave out that is news."""
+    lost: list[Any] = []
+    with closing(schema.connect_known(path)) as connection:
+        lines = list(export.lines(connection, export.rooms(connection), lambda *where: lost.append(where)))
+    return lines, lost
+
+
+def saved(path: Path, *statements: str) -> Path:
+    """A journal made of what can be saved of this one, after these statements."""
+    with closing(schema.connect(path, "memory")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    new = path.with_name("saved.db")
+    bring_in(out(path)[0], new, name="export", tell=pytest.fail)
+    return new
+
+
+def test_the_numbers_of_an_end_that_was_lost_are_never_given_again(path: Path) -> None:
+    break_page(path, "#one message 1 ")
+    store = Store(new := saved(path), "fsync")
+    [last] = [room.last_seq for room in store.open().rooms if room.room_id == "#one"]
+    said = [MessageSent("#one", "ann", "ann", "text", "hello", word) for word in "ab"]
+    failing, store._connection = store._connection, None
+    assert failing is not None
+    failing.close()
+    store._unsure.add("#one")
+    assert [store.write([Proposal(one, 1)])[0].seq for one in said] == [last + 1, last + 2]
+    store.close()
+    assert check(new) == []
+    again, lost = out(new)
+    assert lost == []
+    assert sum(b'"body":"hello"' in line for line in again) == 2, "behind a long stretch the room goes on"
+    bring_in(again, path.with_name("again.db"), name="export", tell=pytest.fail)
+
+
+def test_an_end_that_was_lost_stays_lost_through_any_number_of_exports(path: Path) -> None:
+    break_page(path, "#one message 1 ")
+    new = saved(path)
+    once, _ = out(new)
+    bring_in(once, path.with_name("again.db"), name="export", tell=pytest.fail)
+    assert out(path.with_name("again.db")) == (once, [])
+
+
+def test_an_end_that_was_lost_may_have_been_read(path: Path) -> None:
+    break_page(path, "#one message 1 ")
+    new = saved(path, "INSERT INTO cursors VALUES ('ann', 4, 1)")
+    with closing(schema.connect_known(new)) as connection:
+        assert verify(connection, pytest.fail).faults == 0
+
+
+@pytest.mark.parametrize("missing", ["1 AND 5", "290 AND 298"])
+def test_a_start_says_nothing_of_what_was_lost_before(missing: str, path: Path) -> None:
+    low, high = map(int, missing.split(" AND "))
+    new = saved(path, f"DELETE FROM events WHERE id BETWEEN {event_id(2, low)} AND {event_id(2, high)}")
+    assert check(new) == []
+
+
+def test_a_start_says_nothing_of_what_was_lost_right_before_the_end(path: Path) -> None:
+    break_page(path, "#one message 1 ")
+    store = Store(new := saved(path), "fsync")
+    store.open()
+    store.write([Proposal(MessageSent("#one", "ann", "ann", "text", "hello"), 1)])
+    store.close()
+    assert check(new) == []
+
+
+def test_what_was_lost_before_is_no_fault_after_a_part_of_it_was_removed(path: Path) -> None:
+    new = saved(path, f"DELETE FROM events WHERE id BETWEEN {event_id(2, 50)} AND {event_id(2, 70)}")
+    store = Store(new, "fsync")
+    store.open()
+    store.write([Proposal(Purged("#ops", 60), 1)])
+    store.close()
+    with closing(schema.connect_known(new)) as connection:
+        assert verify(connection, pytest.fail).faults == 0
+    assert check(new) == []
 
 
 def test_whatever_bit_is_flipped_nothing_false_is_shown(

@@ -91,7 +91,7 @@ def test_an_emptied_file_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_shortened_file_is_refused(path: Path, share: float) -> None:
     os.truncate(path, int(path.stat().st_size * share))
-    assert "damaged" in refusal(path)
+    assert "it is damaged (its end is missing); restore it from a backup; what else can be tried is in" in refusal(path)
 
 
 def test_a_file_whose_tables_are_damaged_is_refused(path: Path) -> None:

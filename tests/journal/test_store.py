@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.damage import break_page, journal, message
 from support.disk import Disk as FailingDisk
 from twisted.logger import globalLogPublisher
 
 from chatd.core.codes import Code
-from chatd.core.events import Event, Fate, LoggedOut, MessageSent, Proposal, ReadMarked, Related, RoomMade
+from chatd.core.events import Event, Fate, LoggedOut, MessageSent, Proposal, Purged, ReadMarked, Related, RoomMade
 from chatd.core.questions import Page, PageWanted, Side
-from chatd.journal import schema, stored
+from chatd.journal import check, schema, stored
 from chatd.journal.reader import answer_from
 from chatd.journal.store import Store
 
@@ -287,6 +288,24 @@ def test_many_rooms_are_found_again(tmp_path: Path) -> None:
     found.close()
     assert [(r.room_id, r.name, r.parties) for r in snapshot.rooms] == [(r.room_id, r.name, r.parties) for r in rooms]
     assert [(r.first_seq, r.last_seq) for r in snapshot.rooms] == [(1, int(n % 3 == 0)) for n in range(3000)]
+
+
+def test_who_asks_for_what_is_damaged_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data" / "chatd.db"
+    journal(path)
+    break_page(path, "#ops message 150 ")
+    monkeypatch.setattr(check, "SMALL", 0)  # of a larger file the damage is not seen at the start
+    store = Store(path, "fsync")
+    store.open()
+    before = [message("#few", 21), message("#few", 22)]
+    lost = Related("#ops", "ann", "ann", "react", 150, key="x")
+    unavailable = Code.STORE_UNAVAILABLE
+    assert write(store, *before, lost, message("#few", 23), lost) == [21, 22, unavailable, 23, unavailable]
+    removed = Purged("#ops", 290)  # the broken page is among what is to go
+    assert write(store, message("#few", 24), removed, message("#few", 25)) == [24, unavailable, 25]
+    assert write(store, removed, removed) == [unavailable, unavailable]
+    assert write(store, message("#few", 26)) == [26]
+    store.close()
 
 
 CRASHING = """
