@@ -68,6 +68,7 @@ class IConnection(Interface):
     heard: float = Attribute("The hub's tick at which the peer was last heard; the hub may move it forward.")
 
     ended: bool = Attribute("Whether the peer has said everything.")
+    closing: bool = Attribute("Whether what is passed on now is not written any more.")
 
     def encoder(room: str) -> Any:
         """The `IEncoder` for what is shown of this room here and now. Equal audiences give the same object."""

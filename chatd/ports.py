@@ -48,6 +48,7 @@ class Gate:
         self._closed: dict[Any, None] = {}  # ports that are not listened to for now
         self._timer: Any = None
         self._told_at: float | None = None
+        self._when_closed = self.left  # one for all
 
     def guard(self, port: Any) -> None:
         """Let this listening port bring people in through the gate from now on."""
@@ -101,7 +102,7 @@ class Gate:
             transport = port.transport(accepted, protocol, peer, port, number, port.reactor)
             if hasattr(transport, "when_closed"):
                 self.inside += 1
-                transport.when_closed = self.left
+                transport.when_closed = self._when_closed
             protocol.makeConnection(transport)
         except Exception:
             self.log.failure("bug in receiving a connection")

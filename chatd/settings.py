@@ -170,7 +170,12 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 60
     connections_per_address: Annotated[
         int,
-        Meta(description="How many connections one public address may have; 0 is no limit.", ge=0, le=1_000_000),
+        Meta(
+            description="How many connections one public address may have, where an IPv6 network of 64 bits counts as"
+            " one; 0 is no limit.",
+            ge=0,
+            le=1_000_000,
+        ),
     ] = 16
     connections_per_private_address: Annotated[
         int,

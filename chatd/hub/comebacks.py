@@ -52,7 +52,7 @@ class Comebacks:
     def settings_changed(self, settings: Settings) -> None:
         """Other settings from now on."""
         self.line = settings.line
-        self.guesses = Guesses(self.line.resume_guesses_per_minute)
+        self.guesses.change(self.line.resume_guesses_per_minute, self.hub.reactor.seconds())
 
     def stop(self) -> None:
         """Move no more bookmarks but those of visits that end."""
@@ -193,6 +193,12 @@ class Guesses:
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
         self._rates = {times: Rate(per_minute * times / 60, per_minute * times) for times in (1, TRUSTED_TIMES)}
+
+    def change(self, per_minute: int, now: float) -> None:
+        """Another number from now on; what was used stays used."""
+        self.per_minute = per_minute
+        for times, rate in self._rates.items():
+            rate.change(per_minute * times / 60, per_minute * times, now)
 
     def check(self, address: str, now: float, *, trusted: bool) -> None:
         """Refuse another try so soon after wrong ones."""

@@ -18,5 +18,5 @@ class Counts(Struct, kw_only=True):
     ephemeral_dropped_total: int = 0  # presence, typing and the like that a slow reader was not shown
 
     def told(self) -> str:
-        """All of them, `name=number` each."""
-        return " ".join(f"{name}={number}" for name, number in structs.asdict(self).items())
+        """Those that are not 0, `name=number` each."""
+        return " ".join(f"{name}={number}" for name, number in structs.asdict(self).items() if number)

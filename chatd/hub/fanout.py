@@ -242,14 +242,16 @@ class Fanout:
         most = self.limits.frame_bytes // 2
         views = comings.views(audience.name, count, most) if names else [Presence(room=audience.name, count=count)]
         apart = comings.apart()
+        behind: list[tuple[Link, int]] = []
         for encoder, group in audience.groups.items():
-            blob = b"".join(map(encoder.encode, views))
-            if blob:
+            encoded = list(map(encoder.encode, views))
+            if any(encoded):
+                runs = runs_of(encoded, self.limits.send_queue_bytes // 2)
                 for link in group:
-                    if link.full:
-                        self.miss(link, room_id, len(views))
-                    elif link not in apart:
-                        link.connection.write(blob)
+                    if link.full or link not in apart:
+                        write_runs(link, runs, behind)
+        for link, shown in behind:
+            self.miss(link, room_id, len(views) - shown)
         place = {nick: n + 1 for n, nick in enumerate(comings.joined)}
         for link in apart:
             if names and not link.full and link.rooms.get(room_id) is not None:

@@ -36,6 +36,7 @@ async def say_goodbye(hub: Hub, reconnect_after: float) -> None:
     view = Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping", reconnect_after=reconnect_after)
     for link in list(hub.links.values()):
         link.connection.hear_out()
+        hub.log_out(link, "the server is stopping")  # or its replays would go on, to nobody
         link.connection.finish(view)
     await waited(hub, lambda: not hub.links)
     for link in list(hub.links.values()):
@@ -43,7 +44,8 @@ async def say_goodbye(hub: Hub, reconnect_after: float) -> None:
     await waited(hub, lambda: not hub.links and hub.outstanding == 0)
     hub.flush()
     hub.stopped = True
-    hub.log.info("counts {counts}", counts=hub.counts.told())
+    if counts := hub.counts.told():
+        hub.log.info("counts {counts}", counts=counts)
 
 
 def is_at_rest(hub: Hub) -> bool:

@@ -3,20 +3,22 @@
 It counts connections by address and gives out tokens by user and by address: a bucket of `messages_burst` that fills
 at `messages_per_second`, and another of `requests_burst` for all that is no message. A user's many connections share
 one bucket, so another connection gains nothing. An address has a larger one, for all the users that its connections
-may carry, so another name gains little. In `trusted_networks` none of this holds. What is full again is forgotten, so
-memory does not grow with who was here.
+may carry, so another name gains little; a public IPv6 network of 64 bits counts as one address. In `trusted_networks`
+none of this holds. What is full again is forgotten, so memory does not grow with who was here.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from functools import lru_cache
 
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Auth, Command, Nick, Quit, Relate, Resume, Send, Set
 from chatd.core.limits import Limits
 
 SAID = Send | Relate | Set | Nick  # what is shown to others, and so counts as a message
+Place = ipaddress.IPv4Address | ipaddress.IPv6Address
 MOST_BUCKETS = 10_000  # with more, those that are full again are forgotten
 
 # RFC 1918 and 4193, and addresses of the link: whole schools and offices are behind one of these.
@@ -116,11 +118,10 @@ class Guard:
 
     def enter(self, address: str, *, trusted: bool) -> Refusal | None:
         """Count one more connection; a refusal if there are too many from there. Either way `leave` is due."""
-        count = self.connections[address] = self.connections.get(address, 0) + 1
-        place = parsed(address)
-        is_near = place is not None and any(place in net for net in PRIVATE if net.version == place.version)
+        counted = counted_as(address)
+        count = self.connections[counted] = self.connections.get(counted, 0) + 1
         limit, most = "connections_per_address", self.limits.connections_per_address
-        if is_near:
+        if is_private(parsed(address)):
             limit, most = "connections_per_private_address", self.limits.connections_per_private_address
         if trusted or most == 0 or count <= most:
             return None
@@ -129,15 +130,16 @@ class Guard:
 
     def leave(self, address: str) -> None:
         """One connection less."""
-        count = self.connections.get(address, 0) - 1
+        counted = counted_as(address)
+        count = self.connections.get(counted, 0) - 1
         if count > 0:
-            self.connections[address] = count
+            self.connections[counted] = count
         else:
-            self.connections.pop(address, None)
+            self.connections.pop(counted, None)
 
     def check(self, command: Command, user_id: str | None, address: str) -> None:
         """Refuse a command that comes too fast after others like it; `user_id` is None before a login."""
-        now = self.seconds()
+        now, address = self.seconds(), counted_as(address)
         if isinstance(command, Auth | Resume) and user_id is None:
             wait = self.logins.wait(address, now)
             if wait:
@@ -153,7 +155,21 @@ class Guard:
                 raise too_fast("requests_per_second", self.limits.requests_per_second, "requests a second", wait)
 
 
-def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+@lru_cache(maxsize=4096)
+def counted_as(address: str) -> str:
+    """What is counted for an address. Who has one of a public IPv6 network has them all."""
+    place = parsed(address)
+    if place is None or place.version == 4 or is_private(place):
+        return address
+    return str(ipaddress.ip_network((place, 64), strict=False))
+
+
+def is_private(place: Place | None) -> bool:
+    """Whether many people may be behind an address, because it is of a private network."""
+    return place is not None and any(place in network for network in PRIVATE if network.version == place.version)
+
+
+def parsed(address: str) -> Place | None:
     """The address as such; None for a Unix socket. An IPv4 address in IPv6 clothes counts as what it is."""
     try:
         place = ipaddress.ip_address(address.partition("%")[0])
@@ -165,9 +181,10 @@ def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None
 def too_fast(limit: str, most: float, what: str, wait: float) -> Refusal:
     """The refusal of something that may be done again in a while."""
     wait = round(wait + 0.005, 2)
+    allowed = f"1 {what.replace('s a ', ' a ')} is" if most == 1 else f"{most:g} {what} are"
     return Refusal(
         Code.RATE_LIMITED,
-        f"{most:g} {what} are allowed ({limit}); try again in {wait:g} s",
+        f"{allowed} allowed ({limit}); try again in {wait:g} s",
         retry_after=wait,
         details={"limit": limit, "value": most},
     )

@@ -114,10 +114,10 @@ class Hub:
             address=connection.address,
         )
         if self.stopping:
-            self.reactor.callLater(
-                0, connection.finish, Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping")
-            )
+            closing = Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping")
+            self.reactor.callLater(0, connection.finish, closing)
         elif refusal is not None:
+            link.gone = True  # what it says before it is told is not carried out
             error = Error(code=refusal.code, message=refusal.message, details=refusal.details or UNSET)
             self.reactor.callLater(0, connection.finish, error)
         return link
@@ -223,7 +223,7 @@ class Hub:
                     self.running.run(link, command, effect)
         except Refusal as refusal:
             if link.under_way:  # replies come in the order of the requests
-                link.waiting.appendleft(Misread(id=command.id, refusal=refusal))
+                link.waiting.insert(0, Misread(id=command.id, refusal=refusal))
             else:
                 link.connection.reply(command, failure(command.id, refusal))
         except Exception:
@@ -262,7 +262,7 @@ class Hub:
         link.blocked = False
         if not link.gone:
             if link.full and not self.stopping:  # it is looked up again when the peer reads
-                link.waiting.appendleft(command)
+                link.waiting.insert(0, command)
             else:
                 self.carry_out(link, command, known)
             self.go_on(link)
@@ -292,7 +292,7 @@ class Hub:
         while link.waiting and not link.blocked and not link.gone and (not link.full or self.stopping):
             if link.under_way and type(link.waiting[0]) is not Send:
                 break
-            self.carry_out(link, link.waiting.popleft())
+            self.carry_out(link, link.waiting.pop(0))
         if not link.waiting:
             link.waiting_bytes = 0
         few = link.waiting_bytes <= self.limits.send_queue_bytes
@@ -378,14 +378,17 @@ class Hub:
                     self.carry_on(link)
                 self.fanout.flush()
         finally:
-            self._awake = False
-            self._now = 0
+            self._awake, self._now = False, 0
         if self._proposals:
             proposals, self._proposals = self._proposals, []
             self.journal.append(proposals)
         touched, self._touched = self._touched, []
         for connection in touched:
-            connection.flush()
+            try:
+                connection.flush()
+            except Exception:  # one connection's trouble is not the others', whose turn would not come again
+                self.log.failure("bug in writing to a connection")
+                connection.abort()
 
 
 def new_id() -> str:

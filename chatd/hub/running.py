@@ -39,6 +39,7 @@ class Running:
         self.hub = hub
         self.fanout = hub.fanout
         self.state = hub.state
+        self.caps: dict[frozenset[str], frozenset[str]] = {}  # each set of them once, however many wish for it
         self.decided: dict[type[Effect], Callable[[Link, Command, Any], None]] = {
             effects.Answer: self.answer,
             effects.Greet: self.greet,
@@ -66,11 +67,15 @@ class Running:
 
     def greet(self, link: Link, command: Command, effect: effects.Greet) -> None:
         link.greeted = True
-        link.caps = effect.caps
+        self.wishes(link, effect.caps)
 
     def subscribe(self, link: Link, command: Command, effect: effects.Subscribe) -> None:
-        link.caps = link.caps | {"presence"} if effect.wanted else link.caps - {"presence"}
+        self.wishes(link, link.caps | {"presence"} if effect.wanted else link.caps - {"presence"})
         self.hub.regroup(link)
+
+    def wishes(self, link: Link, caps: frozenset[str]) -> None:
+        """A link has these capabilities from now on."""
+        link.caps = self.caps.setdefault(caps, caps)
 
     def show(self, link: Link, command: Command, effect: effects.Show) -> None:
         assert link.session is not None

@@ -96,6 +96,8 @@ class Visit:
             self._mark(room_id, seq, before + end)
 
     def _mark(self, room_id: str, seq: int, end: int) -> None:
+        if self.link.connection.closing:  # it was not written any more
+            return
         if len(self._ends) >= self._look_at:
             self.look()
             self._look_at = min(MOST_MARKS, 2 * len(self._ends) + LOOK_MARKS)

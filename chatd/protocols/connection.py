@@ -67,17 +67,18 @@ class Connection:
     hub: Hub
     link: Link | None = None
     closing = False  # nothing more is read or written
+    _deadline: Any = None  # of the close
     ended = False  # the peer has said everything
     _held = False  # the hub wants no more commands for now
     _stuck = False  # the peer does not read what it is sent
     _resting = False  # it has asked enough for this turn
     _size = 0  # bytes in the outbox
     _asked = 0  # requests since the last read
+    _outbox: list[bytes] | tuple[()] = ()  # what is sent at the end of the turn
 
     def opened(self, hub: Hub, *, greeted: bool) -> None:
         """The peer is there. `greeted`: this way in has no hello of its own, so none is waited for."""
         self.hub = hub
-        self._outbox: list[bytes] = []
         self.address = peer_name(self.transport)
         self.heard = hub.tick
         with suppress(AttributeError, OSError):  # a Unix socket has no Nagle, a test's transport no socket
@@ -100,7 +101,9 @@ class Connection:
         """The peer is gone."""
         link, self.link = self.link, None
         self.closing = True
-        self._outbox = []
+        self._outbox = ()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
         if link is not None:
             self.hub.disconnected(link, reason_of(failure))
 
@@ -121,15 +124,17 @@ class Connection:
             size = len(blob)
             if outbox:
                 size += self._size
+                outbox.append(blob)
             else:
+                self._outbox = [blob]
                 self.hub.touched(self)
             self._size = size
-            outbox.append(blob)
             if size > AT_ONCE_BYTES:
                 self._send_early()
 
     def _send_early(self) -> None:
         """Too much has gathered to wait for the end of the turn: send it, so that it is seen whether the peer reads."""
+        assert self._outbox, "it was just written to"
         *earlier, last = self._outbox
         self._outbox = earlier
         self.flush()
@@ -142,7 +147,7 @@ class Connection:
     def flush(self) -> None:
         outbox = self._outbox
         if outbox:
-            self._outbox = []
+            self._outbox = ()
             self.transport.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
 
     def pause(self) -> None:
@@ -190,7 +195,7 @@ class Connection:
             self.transport.loseConnection()
         else:
             half_close()
-        self.hub.reactor.callLater(CLOSE_SECONDS, self.abort)
+        self._deadline = self.hub.reactor.callLater(CLOSE_SECONDS, self.abort)
 
     def rules_changed(self) -> None:
         """A subclass that keeps more of the hub's rules than this takes it over again here."""

@@ -61,7 +61,6 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     def __init__(self, factory: FramedFactory) -> None:
         self.shared = factory
-        self.MAX_LENGTH = factory.hub.limits.frame_bytes
         self._pieces: list[bytes] = []  # what has come of the next frame
         self._unread = 0  # bytes in them
         self._wanted = 4  # bytes that make it worth looking at them
@@ -92,10 +91,10 @@ class FramedProtocol(Connection, Int32StringReceiver):
                 return
             data = b"".join(pieces)
             pieces.clear()
-        start, wanted, size = 0, 4, len(data)
+        start, wanted, size, longest = 0, 4, len(data), self.hub.limits.frame_bytes
         while start + wanted <= size and not self.paused:
             length = int.from_bytes(data[start : start + 4], "big")
-            if length > self.MAX_LENGTH:
+            if length > longest:
                 self.lengthLimitExceeded(length)
                 return
             end = start + 4 + length
@@ -124,7 +123,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     def lengthLimitExceeded(self, length: int) -> None:
         """Nothing behind it can be understood: the peer is told, after the answers to what it asked before."""
-        limit = self.MAX_LENGTH
+        limit = self.hub.limits.frame_bytes
         refusal = Refusal(
             Code.FRAME_TOO_LARGE,
             f"a frame of {length} bytes is too large, {limit} are allowed (frame_bytes)",
@@ -156,6 +155,8 @@ class FramedProtocol(Connection, Int32StringReceiver):
             self.abort()
 
     def throttled(self, stop: bool) -> None:
+        if self.ended:  # nothing is left to be read, and Twisted would find the same end once more
+            return
         if stop:
             self.pauseProducing()  # type: ignore[no-untyped-call]
         else:
@@ -170,13 +171,9 @@ class FramedProtocol(Connection, Int32StringReceiver):
     def reply(self, command: Command, reply: Reply) -> None:
         form = self.form or Format.JSON
         if type(reply) is HistoryPage:
-            self.write(framed(fit(reply, command, form, self.MAX_LENGTH)))
+            self.write(framed(fit(reply, command, form, self.hub.limits.frame_bytes)))
         else:
             self.write(framed(REPLY_WRITERS[form](reply)))
-
-    def rules_changed(self) -> None:
-        super().rules_changed()
-        self.MAX_LENGTH = self.hub.limits.frame_bytes
 
     def show(self, view: View) -> None:
         self.write(framed(VIEW_WRITERS[self.form or Format.JSON](view)))

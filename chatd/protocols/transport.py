@@ -29,9 +29,17 @@ class PromptWrite(Base):
 
     when_closed: Callable[[], None] | None = None
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # What Twisted would set later. Objects whose attributes come at the same time share the table of their names;
+        # one that gets another afterwards has a table of its own, of 800 bytes.
+        self.producer, self.streamingProducer, self.producerPaused = None, False, False
+        self.dataBuffer, self.offset = b"", 0
+
     def connectionLost(self, reason: Failure) -> None:
         tell, self.when_closed = self.when_closed, None
-        socket_closes = getattr(self.protocol, "socket_closes", None)
+        # Twisted calls this again after an abort that something else forestalled, and has no protocol then.
+        socket_closes = getattr(getattr(self, "protocol", None), "socket_closes", None)
         if socket_closes is not None:
             socket_closes()
         try:

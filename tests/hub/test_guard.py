@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.house import House, Peer, bodies
 
+from chatd.core.codes import Refusal
 from chatd.core.limits import Limits
+from chatd.hub.comebacks import Guesses
 from chatd.hub.guard import Guard, Rate
 
 FAR = "203.0.113.7"
@@ -143,3 +145,55 @@ def test_a_higher_burst_is_there_at_once_less_what_was_used() -> None:
     rate.change(0.001, 2, 0)
     rate.change(0.001, 10, 0)
     assert sum(rate.wait("x", 0) == 0 for _ in range(20)) == 8
+
+
+def test_who_is_one_too_many_says_nothing_before_the_close() -> None:
+    """Everything in one packet, and our side is closed a moment later."""
+    house = House(connections_per_address=1)
+    jerry = house.come("jerry", "#lobby", caps=("presence",))
+    house.come("first", address=FAR)
+    many = Peer(house, FAR)
+    login = {"type": "auth", "id": "2", "mechanism": "guest", "nick": "many"}
+    join = {"type": "join", "id": "3", "room": "#lobby"}
+    many.say(
+        {"type": "hello", "id": "1", "versions": [1]}, login, join, {"type": "send", "room": "#lobby", "body": "!"}
+    )
+    assert [one.get("code") for one in many.listen()] == ["LIMIT_EXCEEDED"]
+    assert jerry.events() == []
+    assert "many" not in {user.nick for user in house.hub.state.users.values()}
+    many.leave()
+    house.settle()
+    assert not house.hub.guard.connections.keys() - {"127.0.0.1", FAR}
+
+
+def test_all_addresses_of_an_ipv6_network_count_as_one() -> None:
+    """A host is given 2^64 of them; in a private network each is somebody else's."""
+    guard = Guard(Limits(connections_per_address=2, connections_per_private_address=1), lambda: 0.0)
+    places = [f"2001:db8:0:1::{n:x}" for n in range(1, 4)]
+    assert [guard.enter(place, trusted=False) is None for place in places] == [True, True, False]
+    assert guard.enter("2001:db8:0:2::1", trusted=False) is None
+    for place in (*places, "2001:db8:0:2::1"):
+        guard.leave(place)
+    assert guard.connections == {}
+    assert [guard.enter(f"fd00::{n}", trusted=False) is None for n in (1, 2, 2)] == [True, True, False]
+
+
+def test_another_address_of_the_same_ipv6_network_has_no_other_bucket() -> None:
+    house = House(messages_burst=2, messages_per_second=1, connections_per_address=1)
+    tom = house.come("tom", "#lobby", address="2001:db8::1")
+    assert [tom.ask("send", room="#lobby", body="x")["ok"] for _ in range(3)] == [True, True, False]
+    tom.leave()
+    again = house.come("tom2", "#lobby", address="2001:db8::2")
+    assert not again.ask("send", room="#lobby", body="x")["ok"]
+
+
+def test_other_settings_give_nobody_back_the_words_that_were_guessed() -> None:
+    guesses = Guesses(2)
+    for _ in range(2):
+        guesses.check(FAR, 0.0, trusted=False)
+        guesses.count(FAR, 0.0, trusted=False)
+    guesses.change(3, 0.0)
+    guesses.check(FAR, 0.0, trusted=False)
+    guesses.count(FAR, 0.0, trusted=False)
+    with pytest.raises(Refusal, match="3 wrong words"):
+        guesses.check(FAR, 0.0, trusted=False)

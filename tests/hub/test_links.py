@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
+from typing import Any
 
 import pytest
 from support.house import House, Peer, bodies
@@ -210,3 +212,28 @@ def test_looking_at_many_is_cut_into_turns() -> None:
     assert sum(peer.protocol.closing for peer in late) == LOOKS_A_TURN
     house.settle()
     assert all(peer.protocol.closing for peer in late)
+
+
+def test_an_idle_member_keeps_nothing_that_others_have_too_or_that_it_does_not_need() -> None:
+    """Thousands are idle at any time."""
+    house = House()
+    tom, jerry = (house.come(nick, "#lobby", caps=("echo", "typing")).protocol.link for nick in ("tom", "jerry"))
+    assert tom.caps is jerry.caps
+    assert sys.getsizeof(tom.waiting) < 100
+    assert tom.connection._outbox is jerry.connection._outbox
+
+
+def test_what_cannot_be_written_to_one_is_written_to_all_others(logged_errors: Any) -> None:
+    house = House()
+    tom, broken, jerry = (house.come(nick, "#lobby") for nick in ("tom", "broken", "jerry"))
+
+    def write(data: bytes) -> None:
+        raise ZeroDivisionError
+
+    broken.transport.write = write  # type: ignore[method-assign]
+    assert tom.ask("send", room="#lobby", body="hello")["ok"]
+    assert len(logged_errors.take(ZeroDivisionError)) == 1
+    assert not broken.is_open
+    assert bodies(jerry.events()) == [(1, "hello")]
+    assert tom.ask("send", room="#lobby", body="again")["ok"]
+    assert bodies(jerry.events("message")) == [(2, "again")]

@@ -263,3 +263,19 @@ def test_at_the_stop_who_does_not_read_is_refused_what_he_asked_and_let_go() -> 
     assert [one["re"] for one in told[:2]] == ["h", "p"]
     assert told[1]["error"]["code"] == "SHUTTING_DOWN"
     assert told[-1]["type"] == "closing"
+
+
+def test_many_long_goodbyes_are_told_as_far_as_the_queue_goes() -> None:
+    house = House(presence_batch_members=3)
+    old = house.come("old", "#lobby", caps=("presence",))
+    guests = [house.come(f"n{n}", "#lobby") for n in range(200)]
+    house.settle(2)
+    old.listen()
+    kernel = Kernel(old, 0)
+    for guest in guests:
+        guest.say({"type": "part", "id": "p", "room": "#lobby", "reason": "é" * 512})
+    house.settle(2)
+    assert 30_000 < kernel.most_waiting <= QUEUE
+    heard = kernel.read() + kernel.read()
+    told = [one for one in heard if one["type"] == "presence"]
+    assert told[-1] == {"type": "presence", "room": "#lobby", "count": 1}

@@ -15,6 +15,7 @@ class Peer:
     """A connection's end: so much was written, so much acknowledged."""
 
     looked_at = "#lobby"
+    closing = False
     written = 0
     reached = 0
 
@@ -119,3 +120,14 @@ def test_whatever_is_written_and_acknowledged_no_line_is_taken_for_shown_that_wa
                 told = places(visit)
                 for name, marks in ends.items():
                     assert told[name] == max(seq for end, seq in marks if end <= peer.reached)
+
+
+def test_what_is_passed_on_after_the_end_is_not_written_and_does_not_count() -> None:
+    visit, peer = visiting()
+    write(visit, peer, "lobby", (1, b"one\n"))
+    peer.reached = 4
+    peer.closing = True
+    shown: Any = SimpleNamespace(entry=SimpleNamespace(seq=2))
+    visit.shows_steps("lobby", steps_of([shown], [b"two\n"]))
+    visit.shows("lobby", 3)
+    assert places(visit) == {"lobby": 1, "ops": 0}

@@ -56,3 +56,12 @@ async def test_what_has_arrived_is_refused_before_the_last_word() -> None:
         await task.deferLater(reactor, 0.01)
     house.settle(10)
     await port.stopListening()
+
+
+def test_a_close_that_is_over_keeps_nothing_waiting() -> None:
+    house = House()
+    before = len(house.clock.getDelayedCalls())
+    tom = house.come("tom", "#lobby")
+    assert tom.ask("quit")["ok"]
+    tom.leave()
+    assert len(house.clock.getDelayedCalls()) == before

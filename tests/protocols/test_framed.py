@@ -222,3 +222,32 @@ def test_no_bytes_bring_the_house_down(chunks: list[bytes]) -> None:
         if peer.is_open:
             peer.send_bytes(chunk)
     assert house.come("tom", "#lobby").ask("ping")["ok"]
+
+
+def test_the_end_of_a_peer_is_taken_once_however_often_it_stops_reading_later() -> None:
+    """Its side is closed: reading on would find the same end each time that it has read what it was sent."""
+    house = House(messages_burst=1000)
+    tom = house.come("tom", "#lobby")
+    for n in range(10):
+        assert tom.ask("send", room="#lobby", body=f"{n}" * 8000)["ok"]
+    slow = house.come("slow")
+    ends, resume = [], slow.transport.resumeProducing
+
+    def read_on() -> None:
+        resume()
+        if slow.protocol.ended:
+            ends.append(1)
+            slow.protocol.readConnectionLost()
+
+    slow.transport.resumeProducing = read_on  # type: ignore[method-assign]
+    slow.protocol.dataReceived(frame({"type": "join", "id": "j", "room": "#lobby", "since": 0}))
+    slow.transport.stall()
+    slow.protocol.readConnectionLost()
+    while slow.is_open:
+        slow.transport.drain()
+        house.settle(0.02)
+        if slow.is_open:
+            slow.transport.stall()
+    assert ends == []
+    assert [one["seq"] for one in slow.events("message")] == list(range(1, 11))
+    assert not slow.is_open

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest_twisted
 from twisted.internet import reactor, task, tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
 
 from chatd.protocols.connection import limit_kernel_queue
 from chatd.protocols.transport import PromptWrite, send_promptly
@@ -39,6 +42,30 @@ class Talker(Protocol):
 
     def stopProducing(self) -> None:
         pass
+
+
+class Producer:
+    """Does nothing when it is told to wait."""
+
+    def pauseProducing(self) -> None:
+        pass
+
+    resumeProducing = stopProducing = pauseProducing
+
+
+class Crowd(Factory):
+    """Those who are here."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.inside: list[Protocol] = []
+
+    def buildProtocol(self, addr: Any) -> Protocol:
+        one = Protocol()
+        one.connectionMade = lambda: self.inside.append(one)  # type: ignore[method-assign]
+        one.connectionLost = lambda reason=None: self.inside.remove(one)  # type: ignore[method-assign, assignment]
+        return one
 
 
 class Talkers(Factory):
@@ -127,6 +154,46 @@ async def test_a_peer_that_is_gone_is_noticed_by_the_write() -> None:
     talker.transport.write(b"x")
     talker.transport.write(b"y")
     await talkers.lost
+    await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_many_who_come_together_each_has_a_small_table() -> None:
+    """They come before any of them is given a producer; with tables of their own they would take 800 bytes each."""
+    many = 40
+    factory = Crowd()
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+    send_promptly(port)
+    peers = [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(many)]
+    while len(factory.inside) < many:
+        await task.deferLater(reactor, 0.001)
+    for one in factory.inside:
+        one.transport.registerProducer(Producer(), True)
+    sizes = [sys.getsizeof(vars(one.transport)) for one in factory.inside]
+    for peer in peers:
+        peer.close()
+    while factory.inside:
+        await task.deferLater(reactor, 0.001)
+    await port.stopListening()
+    assert max(sizes) < 500
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_end_that_comes_twice_is_told_once() -> None:
+    """An abort is carried out in the next turn; until then something else may have ended it."""
+    talkers = Talkers()
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(talkers)
+    send_promptly(port)
+    peer = socket.create_connection(("127.0.0.1", port.getHost().port))
+    transport: Any = (await talkers.made).transport
+    told: list[str] = []
+    transport.when_closed = lambda: told.append("closed")
+    transport.abortConnection()
+    transport.connectionLost(Failure(ConnectionDone()))
+    await talkers.lost
+    await task.deferLater(reactor, 0.01)
+    assert told == ["closed"]
+    peer.close()
     await port.stopListening()
 
 
