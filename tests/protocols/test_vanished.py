@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from typing import Any
@@ -11,7 +12,7 @@ from support.house import House
 from support.person import Person
 from twisted.internet.task import Clock
 
-from chatd.protocols.vanished import NOTES, TCP_INFO, Watch, is_vanished, notes_of
+from chatd.protocols.vanished import NOTES, TCP_INFO, TCP_RTO_MAX_MS, Watch, ask_often, is_vanished, notes_of
 
 needs_linux = pytest.mark.skipif(TCP_INFO is None, reason="the kernel tells this on Linux only")
 
@@ -38,6 +39,12 @@ def test_who_answers_nothing_for_long_though_asked_is_gone(found: bytes, gone: b
     assert is_vanished(found, 60.0) is gone
 
 
+def test_a_kernel_that_asks_often_need_not_be_waited_for() -> None:
+    assert is_vanished(notes(asked=1, silent=61), 60.0, 60.0)
+    assert not is_vanished(notes(asked=1, silent=59), 60.0, 60.0)
+    assert not is_vanished(notes(silent=61), 60.0, 60.0)
+
+
 class Connection:
     """As much of a connection as is looked at."""
 
@@ -48,6 +55,9 @@ class Connection:
 
     def getHandle(self) -> Connection:
         return self
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        raise OSError("an older kernel")
 
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
         assert (level, option, size) == (socket.IPPROTO_TCP, TCP_INFO, NOTES.size)
@@ -88,6 +98,10 @@ def test_the_kernel_notes_stand_where_we_look_for_them() -> None:
             def getHandle(self) -> Any:
                 return ours
 
+        with contextlib.suppress(OSError):  # a kernel before 6.15
+            ours.getsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS)
+            ask_often(Transport(), 11.25)
+            assert 11_250 <= ours.getsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS) < 11_300
         found = notes_of(Transport())
         assert len(found) == NOTES.size
         sent_again, asked, silent_ms = NOTES.unpack(found)
