@@ -6,10 +6,11 @@ The reference is made from `chatd.settings`, so it cannot say anything else than
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from pathlib import Path
 
-from chatd.config import BUILT_IN, combine, find_file, read_file, toml_value, user_file
+from chatd.config import BUILT_IN, combine, find_file, mistakes, read_file, toml_value, user_file
 from chatd.errors import Exit, OperatorError
 from chatd.reload import could_start
 from chatd.settings import declared, sections
@@ -71,12 +72,19 @@ def check(words: list[str]) -> int:
     if path is None:
         print("there is no settings file; everything is at its default")
         return Exit.OK
-    loaded = combine([read_file(path)], file=path)
+    source = read_file(path)
+    found = mistakes(source)
+    for mistake in found[:-1]:
+        print(f"chatd: {mistake}", file=sys.stderr)
+    if found:
+        raise found[-1]
+    loaded = combine([source], file=path)
     from twisted.internet import reactor  # only where it is wanted: help comes at once
 
     could_start(loaded, reactor)
     count = sum(origin != BUILT_IN for origin in loaded.origins.values())
-    print(f"{path}: fine, {count} setting{'' if count == 1 else 's'}")
+    told = f"{count} setting{'' if count == 1 else 's'}" if count else "everything is at its default"
+    print(f"{path}: fine, {told}")
     return Exit.OK
 
 

@@ -29,6 +29,9 @@ FILE_BYTES = 1 << 20
 
 BUILT_IN = "built in"
 
+# How msgspec calls what is wanted, and what people call it.
+TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "array": "a list"}
+
 
 class Source(Struct, frozen=True, kw_only=True):
     """Settings from one place, not yet checked.
@@ -89,14 +92,30 @@ def combine(sources: list[Source], *, file: Path | None = None) -> Loaded:
     origins = dict.fromkeys(known, BUILT_IN)
     for source in reversed(sources):
         for name, value in source.values.items():
-            if name not in known:
-                raise _unknown(source, name, known)
-            setting = known[name]
-            values[setting.section][setting.key] = _checked(source, setting, value)
+            setting, taken = _taken(source, name, value, known)
+            values[setting.section][setting.key] = taken
             origins[name] = source.spelled.get(name, source.label)
     settings = msgspec.convert(values, Settings)
     _check_together(settings)
     return Loaded(settings=settings, origins=origins, file=file)
+
+
+def mistakes(source: Source) -> list[OperatorError]:
+    """What is wrong in it, setting by setting; `combine` stops at the first."""
+    found = []
+    known = declared()
+    for name, value in source.values.items():
+        try:
+            _taken(source, name, value, known)
+        except OperatorError as error:
+            found.append(error)
+    return found
+
+
+def _taken(source: Source, name: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting, object]:
+    if name not in known:
+        raise _unknown(source, name, known)
+    return known[name], _checked(source, known[name], value)
 
 
 def find_file(given: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -210,7 +229,7 @@ def _checked(source: Source, setting: Setting, value: object) -> object:
         return msgspec.convert(value, setting.type, strict=not source.is_text)
     except (msgspec.ValidationError, UnicodeError) as error:
         where = "" if source.is_text else f" in {source.label}"
-        wanted = " or ".join(setting.choices) or str(error).removeprefix("Expected ").partition(", got")[0]
+        wanted = " or ".join(setting.choices) or in_words(str(error).removeprefix("Expected ").partition(", got")[0])
         wanted = "text in UTF-8" if isinstance(error, UnicodeError) else wanted
         if isinstance(setting.default, dict):
             wanted = 'a table of texts, such as {"#log" = "12h"}'
@@ -221,6 +240,15 @@ def _checked(source: Source, setting: Setting, value: object) -> object:
             f"the default is {toml_value(setting.default)}",
             source.exit_code,
         ) from error
+
+
+def in_words(wanted: str) -> str:
+    """What a setting takes, as msgspec says it, for those who do not write Python."""
+    if repr(RETENTION) in wanted:
+        return 'an age such as "12h", "30d" or "8w"'
+    for type_, word in TYPES.items():
+        wanted = wanted.replace(f"`{type_}`", word)
+    return wanted
 
 
 def read_list(text: str) -> list[str]:

@@ -106,8 +106,12 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         ("[sever]\nport = 1\n", "no setting [sever] port; did you mean [server] port?"),
         ("[nonsense]\n", "no setting [nonsense]; see them all with: chatd config show"),
         ("[limits]\nframe_bytes = 'big'\n", "setting limits.frame_bytes in {}: 'big' will not do"),
-        ("[limits]\nframe_bytes = 1\n", "1 will not do, it takes `int` >= 4096; the default is 65536"),
-        ("[server]\npublic = 1\n", "1 will not do, it takes `bool`"),
+        ("[limits]\nframe_bytes = 1\n", "1 will not do, it takes a whole number >= 4096; the default is 65536"),
+        ("[server]\npublic = 1\n", "1 will not do, it takes true or false"),
+        (
+            '[journal]\nretention = "30 days"\n',
+            'will not do, it takes an age such as "12h", "30d" or "8w"; the default',
+        ),
         ("[journal]\ndurability = 'some'\n", "'some' will not do, it takes fsync or normal or memory"),
         ("[limits]\nbody_bytes = 9000\nframe_bytes = 8000\n", "9000 is not below limits.frame_bytes"),
         ("what is this\n", "is not TOML: Expected '=' after a key"),
@@ -267,6 +271,8 @@ def test_init_writes_check_reads_show_tells(at_home: Path, capsys: pytest.Captur
     path = at_home / ".config/chatd/chatd.toml"
     assert cli.main(["config", "init"]) == Exit.OK
     assert path.read_text() == reference()
+    assert cli.main(["config", "check"]) == Exit.OK
+    assert f"{path}: fine, everything is at its default\n" in capsys.readouterr().out
     path.write_text(own := '[server]\nname = "mine"\n[journal.retention_by_room]\n"#a" = "1h"\n')
     assert cli.main(["config", "init"]) == Exit.SETTINGS
     assert path.read_text() == own
@@ -319,3 +325,12 @@ def test_check_finds_what_would_keep_a_server_from_starting(
     line = capsys.readouterr().err
     assert told in line
     assert line.count("\n") == 1
+
+
+def test_check_tells_every_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "chatd.toml"
+    path.write_text("[server]\nprot = 1\nmotd = 5\n[limits]\nbody_bytes = -3\n")
+    assert cli.main(["config", "check", str(path)]) == Exit.SETTINGS
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].split()[0] for line in told] == ["settings", "setting", "setting"]
+    assert ("prot" in told[0], "motd" in told[1], "body_bytes" in told[2]) == (True, True, True)

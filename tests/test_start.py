@@ -222,7 +222,7 @@ def test_it_says_goodbye(server: Any, number: int) -> None:
     person = name_taken(server.line_port, b"alice")
     begun = time.monotonic()
     server.process.send_signal(number)
-    assert b"the server is stopping" in heard(person, b"\xff\xff")
+    assert b"The server is stopping." in heard(person, b"\xff\xff")
     assert server.process.wait(10) == 0
     assert time.monotonic() - begun < 10
     assert not server.ready_file.exists()
@@ -234,7 +234,7 @@ def test_twistd_says_goodbye_too(start_server: Any) -> None:
     server = start_server(command="twistd")
     person = name_taken(server.line_port, b"alice")
     assert server.stop() == -signal.SIGTERM
-    assert b"the server is stopping" in heard(person, b"\xff\xff")
+    assert b"The server is stopping." in heard(person, b"\xff\xff")
     person.close()
 
 

@@ -147,7 +147,7 @@ def history(context: Context, command: History) -> list[Effect]:
     """A page of what was said in a room that one is in."""
     room = context.my_room(command.room)
     if command.query is not None or command.author is not None:
-        raise Refusal(Code.FORBIDDEN, "this server has no search yet; page through history with before")
+        raise Refusal(Code.FORBIDDEN, "this server has no search yet; look through the history")
     if context.known is UNASKED:
         return [Fetch(page_wanted(context, command, room))]
     return [Answer(history_page(context, command, room, context.known))]

@@ -265,7 +265,7 @@ class LineProtocol(Counted, Connection, Protocol):
         self._ask(meaning)
 
     def _ask(self, command: Command) -> None:
-        if isinstance(command, commands.Auth):
+        if isinstance(command, commands.Auth) and self.stage is Stage.NAMING:
             self.stage = Stage.ENTERING
         elif isinstance(command, commands.Quit):
             self.stage = Stage.LEAVING

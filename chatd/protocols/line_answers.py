@@ -6,6 +6,7 @@ between. Names, texts and topics that others chose are cleaned, as everything th
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from chatd.core.commands import Command
 from chatd.core.replies import Reply
 from chatd.core.text import clean_line
 from chatd.hub.link import Misread
-from chatd.protocols.text import gap_lines, numbered_lines, stamp
+from chatd.protocols.text import gap_lines, numbered_lines, sentence, stamp
 
 CONNECTED = "You are connected to the server!"
 HINTS = "Type to talk. /help lists commands, /join #room enters a room, /quit leaves."
@@ -27,9 +28,12 @@ COME_BACK = "If you are cut off, come back with: /resume {word}"
 
 LIST_WIDTH = 72
 
+# In the words of a refusal, what only an operator or a program needs: the name of a limit, and what `retry_after` says.
+FOR_OTHERS = re.compile(r" \([a-z]+(_[a-z]+)+\)|; try again in [0-9.]+ s$")
+
 # Where the words for programs would not help a person.
 WORDS = {
-    Code.STORE_UNAVAILABLE: "it could not be stored, so nobody was told; please say it again",
+    Code.STORE_UNAVAILABLE: "it could not be stored; please try again later",
     Code.OUTCOME_UNKNOWN: "it is not known whether it was stored; look at /history before you say it again",
 }
 
@@ -45,7 +49,7 @@ def answer_lines(command: Command, reply: Reply, now: float, *, timestamps: bool
 def failure_lines(command: Command, reply: replies.Failure, now: float) -> list[str]:
     problem = reply.error
     said = "Not sent: " if isinstance(command, commands.Send | Misread) else ""
-    text = WORDS.get(Code(problem.code), "") or clean_line(problem.message)
+    text = WORDS.get(Code(problem.code), "") or FOR_OTHERS.sub("", clean_line(problem.message))
     words = [sentence(said + text)]
     suggestion = (problem.details or {}).get("suggestion")
     if suggestion:
@@ -53,11 +57,6 @@ def failure_lines(command: Command, reply: replies.Failure, now: float) -> list[
     if problem.retry_after is not UNSET:
         words.append(f"Try again in {problem.retry_after:g} s.")
     return [f"*** {' '.join(words)} ({problem.code})"]
-
-
-def sentence(text: str) -> str:
-    """A text with a capital first and a stop last."""
-    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def welcome_lines(command: Command, reply: replies.Welcome, now: float) -> list[str]:

@@ -24,6 +24,13 @@ from chatd.protocols.text import Clock, IgnoringEncoder, JsonEncoder, LineEncode
 
 MOST_IGNORED = 100
 
+# How surely it is kept what people say, in their words: `durability`.
+KEPT = {
+    "fsync": "What is said is on its disk before anyone sees it.",
+    "normal": "What is said is kept; a power cut may take the last moments.",
+    "memory": "What was said may be gone once the server or its machine has stopped.",
+}
+
 
 class Encoders:
     """The encoders that all people share: one for each combination of switches."""
@@ -163,7 +170,8 @@ class Person:
         return [
             f"You are {self.nick}, in {self.room or 'no room'}{also}.",
             f"The time before each line: {told(self.timestamps)}. You ignore {self.told_ignored()}.",
-            f"The server is {rules.server}, version {rules.server_version}; it keeps what is said: {rules.durability}.",
+            f"The server is {rules.server}, version {rules.server_version}.",
+            KEPT.get(rules.durability, KEPT["memory"]),
         ]
 
     def tell_word(self, deed: TellWord) -> list[str]:

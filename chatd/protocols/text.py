@@ -171,10 +171,16 @@ def error_lines(view: views.Error) -> list[str]:
 
 
 def closing_lines(view: views.Closing) -> list[str]:
-    lines = [f"*** {line}" for line in clean_lines(view.reason or "Goodbye.")]
+    lines = [f"*** {sentence(line)}" for line in clean_lines(view.reason or "Goodbye.")]
     if view.reconnect_after is not UNSET:
-        lines.append(f"*** Come again in {view.reconnect_after:g} seconds.")
+        wait = view.reconnect_after
+        lines.append(f"*** Come again in {wait:g} second{'' if wait == 1 else 's'}.")
     return lines
+
+
+def sentence(text: str) -> str:
+    """A text with a capital first and a stop last."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def no_lines(view: View) -> list[str]:

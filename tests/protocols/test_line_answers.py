@@ -101,7 +101,7 @@ TABLE: list[tuple[Command, r.Reply, list[str]]] = [
     (
         SEND,
         refused(Code.STORE_UNAVAILABLE, "repeat it with the same msg_id"),
-        ["*** Not sent: it could not be stored, so nobody was told; please say it again. (STORE_UNAVAILABLE)"],
+        ["*** Not sent: it could not be stored; please try again later. (STORE_UNAVAILABLE)"],
     ),
     (c.Part(room="#ops"), r.Done(re="1"), ["*** You left #ops."]),
     (c.Quit(), r.Done(re="1"), ["*** Goodbye."]),

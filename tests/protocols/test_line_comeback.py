@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 from support.house import House
 from support.person import Person, line_factory
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
-from chatd.core.events import Purged
+from chatd.core.events import Entry, Purged
 from chatd.core.limits import Limits
 from chatd.settings import LineSettings, Settings
 
@@ -272,7 +276,11 @@ def test_the_word_is_told_again_when_asked_and_cannot_be_used_inside() -> None:
     tom.types("/resume")
     assert tom.reads() == [f"*** Instead of a name, type: /resume {word}"]
     tom.types(f"/resume {word}")
-    assert "type it in a new connection, instead of a name" in tom.reads()[0]
+    [told] = tom.reads()  # and no prompt: who is in has a name
+    assert "type it in a new connection, instead of a name" in told
+    jerry = Person(house, "jerry")
+    tom.types("still here")
+    assert jerry.hears() == ["<tom> still here"]
     tom.types("/quit")
     _, lines = comes_back(house, word.upper())
     assert "Your name is tom." in lines
@@ -319,3 +327,48 @@ def test_no_more_rooms_than_one_may_be_in(rooms: int) -> None:
     _, lines = comes_back(house, word)
     [told] = [line for line in lines if "You are back in" in line]
     assert told.count("#") == rooms
+
+
+def test_what_is_said_in_the_very_turn_in_which_one_is_cut_off_is_read_later() -> None:
+    """It is in the room already, and nobody has written it yet when the end is heard."""
+    house = House()
+    jerry = Person(house, "jerry")
+    tom, word = arrives(house, "tom")
+    take = house.hub.entries_received
+
+    def take_and_lose_tom(entries: Sequence[Entry]) -> None:
+        take(entries)
+        tom.transport.connected = False
+        tom.protocol.connectionLost(Failure(ConnectionDone("gone")))
+
+    house.hub.entries_received = take_and_lose_tom  # type: ignore[method-assign]
+    jerry.protocol.dataReceived(b"just now\n")
+    while tom.is_open:
+        house.clock.advance(0)
+    house.hub.entries_received = take  # type: ignore[method-assign]
+    house.settle()
+    _, lines = comes_back(house, word)
+    assert lines[-2:] == ["*** You are back in #lobby; you missed 1 message.", "<jerry> just now"]
+
+
+def test_who_was_being_shown_what_was_missed_when_the_server_stopped_is_shown_the_rest_later() -> None:
+    house = House(messages_burst=1000)
+    jerry = Person(house, "jerry")
+    tom, word = arrives(house, "tom")
+    tom.leaves()
+    said = [str(n) for n in range(700)]
+    jerry.types(*said)
+    tom = Person(house)
+    ask = house.hub.replay.ask
+    house.hub.replay.ask = lambda question: deferLater(house.clock, 0.05, ask, question)  # each page takes a while
+    tom.transport.loseWriteConnection = lambda: None  # type: ignore[attr-defined]  # the peer's own end comes later
+    tom.protocol.dataReceived(f"/resume {word}\n".encode())
+    house.clock.advance(0)
+    stopped = house.hub.stop()
+    while not stopped.called:
+        house.clock.advance(0.01)
+    read = [line for line in tom.hears() if line.startswith("<jerry> ")]
+    is_killed(house)
+    _, lines = comes_back(house, word)
+    read += [line for line in lines if line.startswith("<jerry> ")]
+    assert read == [f"<jerry> {one}" for one in said]

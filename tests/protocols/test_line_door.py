@@ -208,5 +208,5 @@ def test_the_last_words_of_the_house_are_read_before_it_closes() -> None:
     house = House()
     tom = Person(house, "tom")
     tom.protocol.finish(Closing(code="SHUTTING_DOWN", reason="the server is stopping", reconnect_after=1.0))
-    assert tom.hears() == ["*** the server is stopping", "*** Come again in 1 seconds."]
+    assert tom.hears() == ["*** The server is stopping.", "*** Come again in 1 second."]
     assert not tom.is_open

@@ -290,7 +290,8 @@ def test_time_ping_and_status() -> None:
     assert lines[3:] == [
         "*** You are tom, in #ops, and also in #lobby.",
         "*** The time before each line: on. You ignore nobody.",
-        "*** The server is chatd, version 0; it keeps what is said: memory.",
+        "*** The server is chatd, version 0.",
+        "*** What was said may be gone once the server or its machine has stopped.",
     ]
 
 
@@ -329,6 +330,6 @@ def test_what_is_refused_is_told_with_its_reason() -> None:
     told = tom.reads()
     assert len(told) == 3
     assert all(line.startswith("*** Not sent: ") and "1024" in line for line in told)
-    assert all(line.endswith("(body_bytes). (MESSAGE_TOO_LONG)") for line in told)
+    assert all(line.endswith(" are allowed. (MESSAGE_TOO_LONG)") for line in told)
     tom.types("still here")
     assert jerry.hears() == ["<tom> still here"]

@@ -128,7 +128,7 @@ TABLE: list[tuple[View, list[str]]] = [
     (views.Error(code="BANNED", message="no"), ["[14:03:33] *** no (BANNED)"]),
     (
         views.Closing(code="SHUTTING_DOWN", reason="the server is stopping", reconnect_after=1.0),
-        ["[14:03:33] *** the server is stopping", "[14:03:33] *** Come again in 1 seconds."],
+        ["[14:03:33] *** The server is stopping.", "[14:03:33] *** Come again in 1 second."],
     ),
     (views.Closing(code="QUIT", reason=""), ["[14:03:33] *** Goodbye."]),
 ]

@@ -155,7 +155,10 @@ def test_what_needs_a_restart_is_said_by_name(begin: Begin, command: str) -> Non
         ("what is this\n", "settings file {file}: is not TOML"),
         (b"\xff\xfe", "settings file {file}: is not TOML"),
         ("[limits]\nbody_byte = 1\n", "there is no setting [limits] body_byte; did you mean [limits] body_bytes?"),
-        ("[limits]\nbody_bytes = 1\n", "setting limits.body_bytes in {file}: 1 will not do, it takes `int` >= 64"),
+        (
+            "[limits]\nbody_bytes = 1\n",
+            "setting limits.body_bytes in {file}: 1 will not do, it takes a whole number >= 64",
+        ),
         ("[limits]\nidle_seconds = 99\n", "setting limits.idle_seconds: 99.0 is not below limits.dead_seconds"),
         ('[journal]\nurl = "mysql:"\n', "there is no such kind of journal"),
         ('[server]\ninterface = "example.org"\n', "this is not an IP address"),
