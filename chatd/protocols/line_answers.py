@@ -56,7 +56,10 @@ def failure_lines(command: Command, reply: replies.Failure, now: float) -> list[
         words.append(f"Try {clean_line(suggestion)}")
     if problem.retry_after is not UNSET:
         words.append(f"Try again in {problem.retry_after:g} s.")
-    return [f"*** {' '.join(words)} ({problem.code})"]
+    lines = [f"*** {' '.join(words)} ({problem.code})"]
+    if problem.code == Code.NICK_IN_USE and isinstance(command, commands.ComeIn):
+        lines.append("*** If it is you, come back with /resume and the word that you were told.")
+    return lines
 
 
 def welcome_lines(command: Command, reply: replies.Welcome, now: float) -> list[str]:

@@ -136,7 +136,7 @@ def unknown(name: str) -> str:
     """What to say about a command that there is not, with the nearest that there is."""
     near = nearest(name.casefold()[:32])
     hint = f" Did you mean /{near}?" if near else ""
-    return f"There is no command /{name[:32]}.{hint} Nothing was sent. /help lists all; // begins a message with /."
+    return f"There is no command /{name[:32]}.{hint} Nothing was sent. /help lists all."
 
 
 def nearest(name: str) -> str:

@@ -286,9 +286,13 @@ def read_ping(text: str, place: Place) -> Meaning:
 def read_resume(text: str, place: Place) -> Meaning:
     if not text:
         return TellWord()
-    word, *rest = text.split()
+    said = text.split()
+    end = 1
+    if "-" not in said[0]:  # some type it with spaces
+        end = next((n for n, part in enumerate(said) if part.startswith(("#", "@"))), len(said))
+    word, rest = "-".join(said[:end]), said[end:]
     names, numbers = rest[::2], rest[1::2]
-    if len(names) != len(numbers) or len(names) > MOST_PLACES:
+    if not word or len(names) != len(numbers) or len(names) > MOST_PLACES:
         raise NeedsWords
     places = {room_name(name): seq_of(number) for name, number in zip(names, numbers, strict=True)}
     return commands.ComeBack(word=word, places=places)

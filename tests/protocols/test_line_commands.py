@@ -82,6 +82,8 @@ TABLE: list[tuple[str, Meaning]] = [
     ("/passwd", NoAccounts()),
     ("/resume", TellWord()),
     ("/resume bold-otter-4127", c.ComeBack(word="bold-otter-4127")),
+    ("/resume bold otter 4127", c.ComeBack(word="bold-otter-4127")),
+    ("/resume bold-otter-4127 ops 7", c.ComeBack(word="bold-otter-4127", places={"#ops": 7})),
     ("/resume w #lobby 12 ops #7", c.ComeBack(word="w", places={"#lobby": 12, "#ops": 7})),
     ("/time", c.Ping(data="time")),
     ("/ping", c.Ping()),

@@ -75,7 +75,10 @@ def test_a_bad_name_is_refused_with_the_reason_and_asked_again(name: str, told: 
     jerry.reads()
     for _ in range(4):
         jerry.types(name)
-        [refusal, prompt] = jerry.reads()
+        [refusal, *hints, prompt] = jerry.reads()
+        assert hints == (
+            ["*** If it is you, come back with /resume and the word that you were told."] * ("IN_USE" in refusal)
+        )
         assert told in refusal
         assert "Try " in refusal
         assert len(refusal) < 200
