@@ -72,7 +72,7 @@ class Gate:
     def _accept(self, port: Any) -> None:
         """Bring in those who wait at a port. The reactor calls it when there is somebody."""
         if self.inside >= self.most:
-            self._shut(port, "no more can be (limits.connections)")
+            self._shut(port, "no more can be (limits.connections, and what ulimit -n allows)")
             return
         for _ in range(min(ACCEPTED_A_TURN, self.most - self.inside)):
             try:

@@ -127,7 +127,7 @@ async def test_who_finds_no_room_waits_until_somebody_leaves(open_port: Open, to
         caller.close()
     await pause()
     assert gate.inside == 0
-    assert told == ["newcomers have to wait, 2 are inside: no more can be (limits.connections)"]
+    assert told == ["newcomers have to wait, 2 are inside: no more can be (limits.connections, and what ulimit -n allows)"]
 
 
 @pytest_twisted.ensureDeferred

@@ -150,7 +150,7 @@ class Replay:
             page = PageWanted(feed.room_id, Side.AFTER, feed.next_seq - 1, self.limits.history_page, max_bytes=most)
             self.ask(page).addCallbacks(
                 self.page_came, self.page_failed, callbackArgs=(link, feed), errbackArgs=(link, feed)
-            )
+            ).addErrback(self.page_broken, link)
 
     def page_came(self, page: Page, link: Link, feed: Feed) -> None:
         self.asked -= 1
@@ -200,6 +200,11 @@ class Replay:
         self.reactor.callLater(0, self.ask_for_pages)
         self.log.failure("cannot read history for a replay; trying again", failure)
         self.reactor.callLater(RETRY_SECONDS, self.pump, link, feed)
+
+    def page_broken(self, failure: Failure, link: Link) -> None:
+        """Our own mistake costs this one connection: it would be shown nothing more of the room."""
+        self.log.failure("bug in showing a page of a replay", failure)
+        link.connection.abort()
 
     def catch_up(self, link: Link, feed: Feed) -> None:
         """From now on live."""

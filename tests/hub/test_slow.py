@@ -279,3 +279,20 @@ def test_many_long_goodbyes_are_told_as_far_as_the_queue_goes() -> None:
     heard = kernel.read() + kernel.read()
     told = [one for one in heard if one["type"] == "presence"]
     assert told[-1] == {"type": "presence", "room": "#lobby", "count": 1}
+
+
+def test_a_page_that_cannot_be_shown_costs_one_connection_and_nobody_elses(logged_errors: Any) -> None:
+    house, tom, _ = crowd_of_two()
+    assert tom.ask("send", room="#lobby", body="1")["ok"]
+    late, other = house.come("late"), house.come("other")
+
+    class Broken:
+        def encode(self, view: Any) -> bytes:
+            raise ZeroDivisionError
+
+    late.protocol.encoder = lambda room: Broken()
+    late.say({"type": "join", "id": "j", "room": "#lobby", "since": 0})
+    assert not late.is_open
+    assert len(logged_errors.take(ZeroDivisionError)) == 1
+    assert other.ask("join", room="#lobby", since=0)["ok"]
+    assert bodies(other.heard) == [(1, "1")]
