@@ -47,6 +47,7 @@ class Rate:
         self.per_second = per_second
         self.burst = max(1.0, burst)
         self.buckets: dict[str, Bucket] = {}
+        self._many = MOST_BUCKETS
 
     def wait(self, key: str, now: float) -> float:
         """The seconds until this may be done once more; 0, and a token is gone, if it may be done now."""
@@ -54,7 +55,7 @@ class Rate:
             return 0.0
         bucket = self.buckets.get(key)
         if bucket is None:
-            if len(self.buckets) >= MOST_BUCKETS:
+            if len(self.buckets) >= self._many:
                 self.forget(now)
             bucket = self.buckets[key] = Bucket(self.burst, now)
         else:
@@ -81,9 +82,10 @@ class Rate:
             self.buckets.clear()
 
     def forget(self, now: float) -> None:
-        """Drop the buckets that are full again."""
+        """Drop the buckets that are full again. Looked at again when there are twice as many as are left."""
         full = self.burst / self.per_second
         self.buckets = {key: bucket for key, bucket in self.buckets.items() if now - bucket.at < full}
+        self._many = max(MOST_BUCKETS, 2 * len(self.buckets))
 
 
 class Guard:

@@ -9,6 +9,7 @@ from support.house import House, Peer, bodies
 
 from chatd.core.codes import Refusal
 from chatd.core.limits import Limits
+from chatd.hub import guard
 from chatd.hub.comebacks import Guesses
 from chatd.hub.guard import Guard, Rate
 
@@ -197,3 +198,18 @@ def test_other_settings_give_nobody_back_the_words_that_were_guessed() -> None:
     guesses.count(FAR, 0.0, trusted=False)
     with pytest.raises(Refusal, match="3 wrong words"):
         guesses.check(FAR, 0.0, trusted=False)
+
+
+def test_many_who_used_some_are_not_looked_through_for_each_newcomer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "MOST_BUCKETS", 10)
+    rate = Rate(1.0, 100)
+    looks: list[float] = []
+    forget = rate.forget
+    monkeypatch.setattr(rate, "forget", lambda now: (looks.append(now), forget(now)))
+    for n in range(100):
+        rate.wait(f"10.0.0.{n}", 0.0)
+    assert len(looks) == 4  # at 10, 20, 40 and 80
+    rate.wait("somebody", 1000.0)
+    for n in range(100, 161):
+        rate.wait(f"10.0.0.{n}", 1000.0)
+    assert len(rate.buckets) == 62, "the old ones are full again, and forgotten"
