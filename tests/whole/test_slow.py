@@ -92,7 +92,7 @@ def test_hundreds_that_never_read_cost_little_and_miss_nothing(start_server: Any
             assert tom.ask("send", room=ROOM, body=f"{count + 1} x")["seq"] == count + 1
             read_until(sleepers, count + 1, 20)
     assert server.stop() == 0
-    assert "slow_readers=0" in server.output()
+    assert " slow_readers=" not in server.output()  # none is left
 
 
 @pytest.mark.slow
