@@ -127,7 +127,8 @@ async def test_who_finds_no_room_waits_until_somebody_leaves(open_port: Open, to
         caller.close()
     await pause()
     assert gate.inside == 0
-    assert told == ["newcomers have to wait, 2 are inside: no more can be (limits.connections, and what ulimit -n allows)"]
+    why = "no more can be (limits.connections, and what ulimit -n allows)"
+    assert told == [f"newcomers have to wait, 2 are inside: {why}"]
 
 
 @pytest_twisted.ensureDeferred

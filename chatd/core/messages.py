@@ -162,11 +162,11 @@ def page_wanted(context: Context, command: History, room: Room) -> PageWanted:
     limits = context.rules.limits
     limit = min(command.limit or limits.history_page, limits.history_page)
     if not given:
-        return PageWanted(room.id, Side.BEFORE, None, limit)
+        return PageWanted(room.id, Side.BEFORE, None, limit, last=room.last_seq)
     [(side, place)] = given.items()
     if isinstance(place, int):
-        return PageWanted(room.id, side, place, limit)
-    return PageWanted(room.id, side, microseconds(place), limit, by_time=True)
+        return PageWanted(room.id, side, place, limit, last=room.last_seq)
+    return PageWanted(room.id, side, microseconds(place), limit, by_time=True, last=room.last_seq)
 
 
 def history_page(context: Context, command: History, room: Room, page: Page) -> HistoryPage:

@@ -29,7 +29,8 @@ class PageWanted(Question, frozen=True):
     """A page of a room's numbered entries, always answered in ascending order: `Page`.
 
     `place` is a seq, or a time if `by_time`; None with BEFORE means the latest. `max_bytes` bounds the sum of
-    the stored sizes (at least one entry is returned whatever its size).
+    the stored sizes (at least one entry is returned whatever its size). What comes after the number `last` is taken as
+    not there: the journal may have more than has been shown to anybody.
     """
 
     room_id: str
@@ -38,6 +39,7 @@ class PageWanted(Question, frozen=True):
     limit: int
     by_time: bool = False
     max_bytes: int = 1 << 20
+    last: int | None = None
 
 
 class Page(Struct, frozen=True):

@@ -44,6 +44,8 @@ def span(question: PageWanted, first: int, last: int, time_of: Callable[[int], i
     `time_of` tells the time of the entry with a number; it is asked 24 times among ten million.
     """
     side, limit = question.side, question.limit
+    if question.last is not None:
+        last = min(last, question.last)
     place = _place(question, first, last, time_of)
     if side is Side.BEFORE:
         high = min(place - 1, last)

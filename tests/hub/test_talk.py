@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+from typing import Any
 
+import pytest
 from support.house import House, Peer, bodies
 
 
@@ -234,3 +236,23 @@ def test_a_page_is_cut_to_fit_into_a_frame_and_says_where_to_go_on() -> None:
             break
         page = tom.ask("history", room="#lobby", before=page["prev"])
     assert seen == list(range(1, 31))
+
+
+def test_the_newest_page_is_not_empty_while_more_is_being_committed_than_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House(messages_burst=1000)
+    tom, jerry = house.come("tom", "#lobby"), house.come("jerry", "#lobby")
+    for n in range(1, 6):
+        assert tom.ask("send", room="#lobby", body=f"{n}")["ok"]
+    on_their_way: list[Any] = []
+    show = house.hub.entries_received
+    monkeypatch.setattr(house.hub, "entries_received", on_their_way.append)
+    tom.say(*({"type": "send", "id": f"{n}", "room": "#lobby", "body": f"{n}"} for n in range(6, 106)))
+    page = jerry.ask("history", room="#lobby", limit=3)
+    assert bodies(page["events"]) == [(3, "3"), (4, "4"), (5, "5")]
+    monkeypatch.undo()
+    for entries in on_their_way:
+        show(entries)
+    house.settle()
+    assert bodies(jerry.ask("history", room="#lobby", limit=1)["events"]) == [(105, "105")]

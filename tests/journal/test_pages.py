@@ -136,3 +136,23 @@ async def test_many_questions_may_be_under_way_at_once(followed: Any) -> None:
     asked = [followed.journal.ask(EntryWanted("r-lobby", seq)) for seq in range(1, 51)]
     assert not any(answer.called for answer in asked)
     assert [(await answer).seq for answer in asked] == list(range(1, 51))
+
+
+@pytest.mark.parametrize(
+    ("side", "place", "limit", "wanted"),
+    [
+        (Side.BEFORE, None, 3, [2, 3, 4]),
+        (Side.BEFORE, 99, 3, [2, 3, 4]),
+        (Side.AFTER, 2, 9, [3, 4]),
+        (Side.AROUND, 4, 3, [2, 3, 4]),
+        (Side.AROUND, 9, 3, [2, 3, 4]),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_nobody_was_shown_yet_is_taken_as_not_there(
+    followed: Any, side: Side, place: int | None, limit: int, wanted: list[int]
+) -> None:
+    """Otherwise the newest page would be empty while more is being committed than a page holds."""
+    await followed.happen(LOBBY, *(said(f"m{n}") for n in range(1, 11)))
+    page = await followed.page("r-lobby", side, place, limit, last=4)
+    assert [entry.seq for entry in page.entries] == wanted
