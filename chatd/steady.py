@@ -20,6 +20,7 @@ def keep_steady(reactor: Any) -> None:
         return
     ahead = time.monotonic() - reactor.seconds()
     reactor.seconds = time.monotonic  # all of the reactor asks here, and nowhere else
-    for call in reactor.getDelayedCalls():  # of whoever else is in this process, from before
-        call.time += ahead  # type: ignore[attr-defined]  # the interface names its methods only
-        call.seconds = time.monotonic  # type: ignore[attr-defined]
+    calls: Any = reactor.getDelayedCalls()  # of whoever else is in this process, from before
+    for call in calls:
+        call.time += ahead
+        call.seconds = time.monotonic

@@ -63,14 +63,16 @@ class Comebacks:
 
     def ask(self, link: Link, question: Question) -> Deferred[Any]:
         """Ask the journal. For a bookmark one may ask only so often, and those who are here know better."""
+        asked: Deferred[Any]
         if not isinstance(question, BookmarkWanted):
-            return self.hub.journal.ask(question)  # type: ignore[no-any-return]  # the journal is any journal
+            asked = self.hub.journal.ask(question)
+            return asked
         now = self.hub.reactor.seconds()
         self.guesses.check(link.connection.address, now, trusted=link.trusted)
         visit = self.visits.get(question.key)
         if visit is not None:
             return succeed(KeptBookmark(visit.bookmark(), self.hub.now()))
-        asked: Deferred[Any] = self.hub.journal.ask(question)
+        asked = self.hub.journal.ask(question)
         return asked.addCallback(self.judge, link, now)
 
     def judge(self, kept: KeptBookmark | None, link: Link, now: float) -> KeptBookmark | None:

@@ -214,11 +214,10 @@ class Hub:
                 user_id = None if link.session is None else link.session.user.id
                 self.guard.check(command, user_id, link.connection.address)
             for effect in decide(self.context(link, known), command):
-                kind = type(effect)
-                if kind is Append:
-                    self.append(link, command, effect)  # type: ignore[arg-type]  # narrowed by `kind`
-                elif kind is Fetch:
-                    self.fetch(link, command, effect)  # type: ignore[arg-type]
+                if type(effect) is Append:
+                    self.append(link, command, effect)
+                elif type(effect) is Fetch:
+                    self.fetch(link, command, effect)
                 else:
                     self.running.run(link, command, effect)
         except Refusal as refusal:

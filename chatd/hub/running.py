@@ -109,18 +109,16 @@ class Running:
         """Apply an entry and run its effects; true if its ticket's answer has been seen to."""
         answered = False
         for effect in apply(self.state, entry):
-            kind = type(effect)
-            if kind is effects.Deliver:
-                answered = self.deliver(effect, ticket)  # type: ignore[arg-type]  # narrowed by `kind`
-            elif kind is effects.Rejected:
+            if type(effect) is effects.Deliver:
+                answered = self.deliver(effect, ticket)
+            elif type(effect) is effects.Rejected:
                 if ticket is not None:
-                    rejected: Any = effect
                     wish = getattr(entry.event, "nick", "")
                     context = self.hub.context(ticket.link)
-                    self.hub.settle(ticket, entry, nick_refused(context, rejected.code, rejected.message, wish))
+                    self.hub.settle(ticket, entry, nick_refused(context, effect.code, effect.message, wish))
                     answered = True
             else:
-                self.applied[kind](effect, None if ticket is None else ticket.link)
+                self.applied[type(effect)](effect, None if ticket is None else ticket.link)
         return answered
 
     def deliver(self, effect: effects.Deliver, ticket: Ticket | None) -> bool:

@@ -75,11 +75,11 @@ def faults_of(*steps: tuple[str, object, object]) -> dict[str, int]:
         verdict.answer(n, n + 1, 0)
     for kind, message, seq in steps:
         if kind == "answer":
-            verdict.answer(message, seq, 0)  # type: ignore[arg-type]
+            verdict.answer(message, seq, 0)
         elif kind == "show":
-            verdict.show(2, message, seq, 0)  # type: ignore[arg-type]
+            verdict.show(2, message, seq, 0)
         elif kind == "gap":
-            verdict.announce_gap(2, seq)  # type: ignore[arg-type]
+            verdict.announce_gap(2, seq)
     return verdict.close().faults
 
 
