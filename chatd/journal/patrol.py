@@ -100,11 +100,12 @@ class Patrol:
         )
 
     def _room(self, connection: sqlite3.Connection, no: int, name: str) -> None:
-        """Look at all of a room, a slice at a time."""
+        """Look at all of a room, a slice at a time: at what it has now. What is said from now on was just written."""
         low = blank = 0
+        until = self._last(connection, no)
         while blank < HOPELESS and not self._ended.is_set():
             began = time.thread_time()
-            low, high, missing = self._slice(connection, no, low, name)
+            low, high, missing = self._slice(connection, no, low, until, name)
             if high < low:
                 return
             for first, last in missing:
@@ -113,19 +114,27 @@ class Patrol:
             low = high + 1
             self._ended.wait(max(0.01, (time.thread_time() - began) * (1 / SHARE - 1)))
 
+    def _last(self, connection: sqlite3.Connection, no: int) -> int | None:
+        """The last number of a room; None if damage hides it."""
+        try:
+            return last_of(connection, _the_room(connection, no))
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+            return None
+
     def _slice(
-        self, connection: sqlite3.Connection, no: int, low: int, name: str
+        self, connection: sqlite3.Connection, no: int, low: int, until: int | None, name: str
     ) -> tuple[int, int, list[tuple[int, int]]]:
         """One look: from where to where, and what of it is lost. Nothing changes meanwhile."""
         connection.execute("BEGIN")
         try:
-            statement = "SELECT no, room_id, first_seq, link_before FROM rooms WHERE no = ?"
-            room = Room(*connection.execute(statement, (no,)).fetchone())
+            room = _the_room(connection, no)
             known = known_of(connection, no)
             low = past(known, max(low, room.first))
             high = low + STEP - 1
             try:
-                high = min(high, last_of(connection, room))
+                high = min(high, last_of(connection, room) if until is None else until)
                 [(count,)] = connection.execute(_UNFOUND, (event_id(no, low), event_id(no, high)))
                 if count:
                     self._others.append(f"{name} {low} to {high}: {count} of them cannot be looked up")
@@ -142,3 +151,8 @@ class Patrol:
         if self._places and self._places[-1][::2] == (name, first - 1):
             first = self._places.pop()[1]  # a slice ended in the middle of it
         self._places.append((name, first, last))
+
+
+def _the_room(connection: sqlite3.Connection, no: int) -> Room:
+    statement = "SELECT no, room_id, first_seq, link_before FROM rooms WHERE no = ?"
+    return Room(*connection.execute(statement, (no,)).fetchone())

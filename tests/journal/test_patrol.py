@@ -14,7 +14,7 @@ import pytest
 from support.damage import break_page, change, journal
 from twisted.logger import formatEvent, globalLogPublisher
 
-from chatd.journal import patrol, schema
+from chatd.journal import patrol, salvage, schema
 from chatd.journal.patrol import Patrol
 from chatd.journal.schema import event_id
 
@@ -146,6 +146,23 @@ def test_what_was_lost_before_an_import_is_passed_over(
         moved = (event_id(4, 1_000_000_001), event_id(3, 20))
         connection.execute("UPDATE events SET id = ? WHERE id = ?", moved)
     assert walk(path, monkeypatch) == ["#one 1000000001"]
+
+
+def test_what_is_said_meanwhile_is_not_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would never come to the end of a room in which more is said than it can look at."""
+    copy = """INSERT OR IGNORE INTO events (id, time, link, event)
+        SELECT max(id) + 1, time, zeroblob(16), event FROM events WHERE id BETWEEN ? AND ?"""
+    looks = []
+
+    def good(connection: sqlite3.Connection, room: Any, low: int, high: int) -> Any:
+        looks.append((room.no, low, high))
+        with closing(schema.connect(path, "memory")) as writing:
+            writing.execute(copy, (event_id(room.no, 0), event_id(room.no, schema.SEQ_MASK)))
+        return salvage.good(connection, room, low, high)
+
+    monkeypatch.setattr(patrol, "good", good)
+    assert walk(path, monkeypatch) == []
+    assert len(looks) > len({no for no, _, _ in looks}), "no room was looked at in more than one slice"
 
 
 def test_it_takes_its_share_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
