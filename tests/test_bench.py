@@ -20,7 +20,7 @@ from support.pages import TREE, tables
 
 sys.path.append(str(TREE))  # the bench is a part of the tree, and not of what is installed
 
-from bench import loadgen, peers, results, runs, scenarios, servers, stored, words
+from bench import loadgen, peers, results, runs, scenarios, servers, stored, way, words
 from bench.growth import SERIES
 
 HERE = os.environ | {"PYTHONPATH": str(TREE), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
@@ -109,7 +109,7 @@ def test_the_real_load_generator_loses_nothing(tmp_path: Path) -> None:
     except loadgen.CannotMeasure as problem:
         pytest.skip(str(problem))
     scenario = scenarios.shorter(scenarios.SCENARIOS["saturate-10"])
-    for subject in (*(servers.chatd(way, "sqlite") for way in servers.WAYS), *map(servers.reference, servers.WAYS)):
+    for subject in (*(servers.chatd(one, "sqlite") for one in servers.WAYS), *map(servers.reference, servers.WAYS)):
         found = runs.measure(subject, scenario, program, str(tmp_path))
         assert (found["ready"], found["lost"], found["dup"], found["misrouted"]) == (10, 0, 0, 0)
         assert found["delivered"] > 100
@@ -185,6 +185,19 @@ def test_a_journal_is_filled_and_asked(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 # -- what it writes -------------------------------------------------------------------------------------------
+
+
+def test_the_way_of_a_message_goes_through_all_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrote: dict[way.Nowhere, int] = {}
+
+    def write(self: way.Nowhere, blob: bytes) -> None:
+        wrote[self] = wrote.get(self, 0) + blob.count(b'"type":"message"')
+
+    monkeypatch.setattr(way.Nowhere, "write", write)
+    house = way.run(way.options(["--members", "5", "--burst", "3", "--turns", "10"]))
+    assert house.count == 10 * 3 * way.SENDERS
+    assert all(len(spent) == 10 and min(spent) > 0 for spent in house.spent.values())
+    assert sorted(wrote.values()) == [house.count * 3 // 4] * way.SENDERS + [house.count]
 
 
 def test_a_block_is_replaced_and_nothing_else(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.context import Context
 from chatd.core.entrance import token_of
-from chatd.core.events import Entry, Fate, Numbered
+from chatd.core.events import Entry, Fate
+from chatd.core.limits import Rules
 from chatd.core.replay import plan
 from chatd.core.replies import Reply
-from chatd.core.state import event_id
+from chatd.core.state import State
 from chatd.core.views import moment
 
 MOST_ROOMS_TOLD = 200
@@ -99,16 +100,21 @@ def done(context: Context, command: Command, entry: Entry, known: Any) -> Reply:
 
 
 def sent(context: Context, command: commands.Send | commands.Relate, entry: Entry, known: Any) -> Reply:
-    event = entry.event
-    assert isinstance(event, Numbered)
-    room = context.state.rooms[event.room_id]
+    return said(context.state, context.rules, command, entry)
+
+
+def said(state: State, rules: Rules, command: commands.Send | commands.Relate, entry: Entry) -> Reply:
+    """The reply to what was said, which takes no more than this."""
+    event: Any = entry.event
+    seq, room_id = entry.seq, event.room_id
+    room = state.rooms[room_id]
     return replies.Sent(
         room.name if room.parties is None else room.shown_to(event.author),
-        entry.seq,
-        event_id(event.room_id, entry.seq),
+        seq,
+        f"{room_id}:{seq}",
         moment(entry.time),
         entry.fate is Fate.REPEATED,
-        context.rules.durability,
+        rules.durability,
         re=command.id,
     )
 

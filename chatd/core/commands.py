@@ -90,7 +90,7 @@ class Part(Command, frozen=True, kw_only=True, tag="part"):
     reason: Short | None = None
 
 
-class Send(Command, frozen=True, kw_only=True, tag="send"):
+class Send(Command, frozen=True, kw_only=True, tag="send", gc=False):
     """Say something in a room, or to one person."""
 
     body: str

@@ -41,7 +41,7 @@ class Context(Struct):
 
     def room_or_none(self, name: str) -> Room | None:
         """The room called so, a direct room by the other's name."""
-        if name.startswith("@"):
+        if name[:1] == "@":
             return self.state.direct_with(self.me.user.id, name[1:])
         return self.state.room_called(name)
 

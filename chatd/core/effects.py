@@ -21,7 +21,7 @@ class Effect(Struct, frozen=True):
 # -- of decide -------------------------------------------------------------------------------------------
 
 
-class Append(Effect, frozen=True):
+class Append(Effect, frozen=True, gc=False):
     """Propose events to the journal, in this order; the command is answered when the last comes back.
 
     `command` stands for the one that was given, if what it asks became clearer on the way. `known` is what the
@@ -74,7 +74,7 @@ class Leave(Effect, frozen=True):
 # -- of apply --------------------------------------------------------------------------------------------
 
 
-class Deliver(Effect, frozen=True):
+class Deliver(Effect, frozen=True, gc=False):
     """Show a numbered entry to everyone in its room."""
 
     room_id: str

@@ -43,7 +43,7 @@ class Passing(Event, frozen=True):
 # -- numbered --------------------------------------------------------------------------------------------
 
 
-class MessageSent(Numbered, frozen=True, tag="message/1"):
+class MessageSent(Numbered, frozen=True, tag="message/1", gc=False):
     """Somebody said something. `msg_id` is unique for its author for as long as the message is kept."""
 
     kind: Kind
@@ -205,7 +205,7 @@ class Fate(Enum):
     REFUSED = auto()  # it did not happen; `code` says why
 
 
-class Proposal(Struct, frozen=True):
+class Proposal(Struct, frozen=True, gc=False):
     """An event that is to happen. `time` in microseconds since 1970.
 
     `ticket` is whatever the proposer wants back with the entry; it stays in this process and is never stored.
@@ -216,7 +216,7 @@ class Proposal(Struct, frozen=True):
     ticket: Any = None
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """An event in its place: `seq` is the number in its room for numbered events, else 0."""
 
     event: Event

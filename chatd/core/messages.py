@@ -23,10 +23,11 @@ from chatd.core.views import Gap, microseconds
 
 def send(context: Context, command: Send) -> list[Effect]:
     """Say something, in a room that one is in, or to somebody who is here."""
-    check_body(context, command.body)
+    body = command.body
+    check_body(context, body)
     check_msg_id(command.msg_id)
-    if command.data is not None or command.schema is not None or len(command.body) > 4096:
-        check_size(context, command.body, command.data, command.schema)
+    if command.data is not None or command.schema is not None or len(body) > 4096:
+        check_size(context, body, command.data, command.schema)
     before, room_id = addressed(context, command)
     user = context.me.user
     message = MessageSent(
@@ -34,7 +35,7 @@ def send(context: Context, command: Send) -> list[Effect]:
         user.id,
         user.nick,
         command.kind,
-        command.body,
+        body,
         command.msg_id,
         command.reply_to,
         command.data,
@@ -42,7 +43,7 @@ def send(context: Context, command: Send) -> list[Effect]:
         user.account,
         user.bot,
     )
-    return [Append((*before, message))]
+    return [Append((*before, message) if before else (message,))]
 
 
 def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], str]:
@@ -52,7 +53,7 @@ def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], st
         raise Refusal(Code.INVALID_PARAMS, "to whom? send takes either room or to")
     if to is not None or name is None:
         return direct_room(context, to or "")
-    if name.startswith("@"):
+    if name[:1] == "@":
         return direct_room(context, name)
     room = context.my_room(name)
     return () if room.kept else keep(room), room.id

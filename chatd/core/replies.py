@@ -120,7 +120,7 @@ class Joined(Reply, frozen=True, kw_only=True):
     limited: bool
 
 
-class Sent(Reply, frozen=True):
+class Sent(Reply, frozen=True, gc=False):
     """To `send` and `relate`: committed, at this number."""
 
     room: str

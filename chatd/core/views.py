@@ -42,7 +42,7 @@ class Author(Struct, frozen=True, kw_only=True):
     bot: bool | UnsetType = UNSET
 
 
-class Message(View, frozen=True, tag="message", rename={"author": "from"}):
+class Message(View, frozen=True, tag="message", gc=False, rename={"author": "from"}):
     """Somebody said something. A redacted one has an empty body and `redacted` true."""
 
     room: str

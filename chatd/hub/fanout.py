@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct
 from twisted.logger import Logger
 
 from chatd.core.events import Entry
@@ -26,16 +27,13 @@ from chatd.hub.visit import steps_of
 BATCH_SECONDS = 1.0  # how long a large room gathers comings and goings
 
 
-class Piece:
+class Piece(Struct, gc=False):
     """Something to show. With an `entry` the author's other sessions are shown it too, without one not."""
 
-    __slots__ = ("author", "entry", "ticket", "view")
-
-    def __init__(self, view: View, author: str = "", ticket: Ticket | None = None, entry: Entry | None = None) -> None:
-        self.view = view
-        self.author = author
-        self.ticket = ticket
-        self.entry = entry
+    view: View
+    author: str = ""
+    ticket: Ticket | None = None
+    entry: Entry | None = None
 
 
 class Audience:
@@ -325,12 +323,15 @@ class Fanout:
 
     def write_own(self, link: Link, name: str, encoder: Any, piece: Piece) -> None:
         """The reply in the place of one's own message, or one's own view in one's other sessions."""
-        mine = piece.ticket is not None and piece.ticket.link is link
-        if mine and piece.ticket is not None and piece.entry is not None:
-            self.answer(piece.ticket, piece.entry)
+        ticket, entry = piece.ticket, piece.entry
+        if entry is None:
+            return
+        if ticket is not None and ticket.link is link:
             piece.ticket = None
-        if piece.entry is not None and (not mine or "echo" in link.caps):
-            link.connection.write(encoder.encode(view_of(piece.entry, name, own=True)))
+            self.answer(ticket, entry)
+            if "echo" not in link.caps:
+                return
+        link.connection.write(encoder.encode(view_of(entry, name, own=True)))
 
     def write_apart(
         self,

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.core.answers import answer, refusal_of
+from chatd.core.answers import answer, refusal_of, said
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command, Send
 from chatd.core.context import UNASKED, Context
@@ -193,8 +193,9 @@ class Hub:
             link.connection.pause()
 
     def context(self, link: Link, known: Any = UNASKED) -> Context:
-        who = (link.session, link.greeted, link.trusted, link.caps)
-        return Context(self.state, self.rules, link.id, self.now(), new_id, *who, known)
+        now = self._now or self.now()
+        state, rules, session = self.state, self.rules, link.session
+        return Context(state, rules, link.id, now, new_id, session, link.greeted, link.trusted, link.caps, known)
 
     def now(self) -> int:
         """Microseconds since 1970; while there is something to flush, it is one moment until then."""
@@ -208,11 +209,8 @@ class Hub:
         try:
             if type(command) is Misread:
                 raise command.refusal
-            if self.stopping and known is UNASKED:
-                raise Refusal(Code.SHUTTING_DOWN, "the server is stopping", retry_after=1.0)
-            if not link.trusted and known is UNASKED:
-                user_id = None if link.session is None else link.session.user.id
-                self.guard.check(command, user_id, link.connection.address)
+            if known is UNASKED and (self.stopping or not link.trusted):
+                self.admit(link, command)
             for effect in decide(self.context(link, known), command):
                 if type(effect) is Append:
                     self.append(link, command, effect)
@@ -228,28 +226,36 @@ class Hub:
         except Exception:
             self.broken(link, command)
 
+    def admit(self, link: Link, command: Command) -> None:
+        """Refuse a command if this is not the time for it."""
+        if self.stopping:
+            raise Refusal(Code.SHUTTING_DOWN, "the server is stopping", retry_after=1.0)
+        user_id = None if link.session is None else link.session.user.id
+        self.guard.check(command, user_id, link.connection.address)
+
     def append(self, link: Link, command: Command, effect: Append) -> None:
         """Propose the events of a command; it is answered when the last of them comes back."""
         ticket = Ticket(link, effect.command or command, effect.known)
-        if not effect.events:
-            link.blocked = True
-            self.settle(ticket, Entry(Passing(), self.now()))
-            return
         if type(command) is Send:
             link.under_way += 1
         else:
             link.blocked = True
-        self.propose(effect.events, ticket)
+        if effect.events:
+            self.propose(effect.events, ticket)
+        else:
+            self.settle(ticket, Entry(Passing(), self.now()))
 
     def propose(self, events: Sequence[Event], ticket: Ticket | None) -> None:
         """Hand events to the journal at the end of the turn."""
         if self.stopped or not events:  # nobody is left to be told, and the journal is closed
             return
-        now = self.now()
-        self._proposals += [Proposal(event, now) for event in events[:-1]]
+        now = self._now or self.now()
+        if len(events) > 1:
+            self._proposals += [Proposal(event, now) for event in events[:-1]]
         self._proposals.append(Proposal(events[-1], now, ticket))
         self.outstanding += len(events)
-        self.wake()
+        if not self._awake:
+            self.wake()
 
     def fetch(self, link: Link, command: Command, effect: Fetch) -> None:
         """Ask the journal, and decide again with its answer."""
@@ -338,9 +344,10 @@ class Hub:
                     refusal = Refusal(Code.NICK_IN_USE, "this name was just taken")
                 if refusal is not None:
                     raise refusal
-                reply = answer(self.context(link), command, entry, ticket.known)
-                link.connection.reply(command, reply)
-                if type(command) is not Send:
+                if type(command) is Send:
+                    link.connection.reply(command, said(self.state, self.rules, command, entry))
+                else:
+                    link.connection.reply(command, answer(self.context(link), command, entry, ticket.known))
                     self.running.answered(link, command, ticket.known)
             except Refusal as found:
                 link.connection.reply(command, failure(command.id, found))

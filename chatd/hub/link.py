@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from chatd.core.commands import Command
 
 if TYPE_CHECKING:
@@ -16,17 +18,6 @@ class Misread(Command, frozen=True, kw_only=True, tag="misread"):
     """Not a command: something that could not be read as one, to be answered in its turn."""
 
     refusal: Any  # a Refusal
-
-
-class Ticket:
-    """Whose command an event came from, and what its answer needs. It rides with the proposal."""
-
-    __slots__ = ("command", "known", "link")
-
-    def __init__(self, link: Link, command: Command, known: Any) -> None:
-        self.link = link
-        self.command = command
-        self.known = known
 
 
 class Link:
@@ -88,6 +79,14 @@ class Link:
     def is_busy(self) -> bool:
         """Is anything of what it asked not answered yet?"""
         return self.blocked or self.under_way > 0 or bool(self.waiting)
+
+
+class Ticket(Struct, gc=False):
+    """Whose command an event came from, and what its answer needs. It rides with the proposal."""
+
+    link: Link
+    command: Command
+    known: Any
 
 
 __all__ = ["Link", "Misread", "Ticket"]

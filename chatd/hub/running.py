@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from chatd.core import commands, effects
 from chatd.core.apply import apply
 from chatd.core.commands import Command
-from chatd.core.effects import Effect
+from chatd.core.effects import Deliver, Effect
 from chatd.core.entrance import nick_refused
 from chatd.core.events import Entry, Numbered
 from chatd.core.places import first_cursor
@@ -109,7 +109,7 @@ class Running:
         """Apply an entry and run its effects; true if its ticket's answer has been seen to."""
         answered = False
         for effect in apply(self.state, entry):
-            if type(effect) is effects.Deliver:
+            if type(effect) is Deliver:
                 answered = self.deliver(effect, ticket)
             elif type(effect) is effects.Rejected:
                 if ticket is not None:
@@ -121,15 +121,14 @@ class Running:
                 self.applied[type(effect)](effect, None if ticket is None else ticket.link)
         return answered
 
-    def deliver(self, effect: effects.Deliver, ticket: Ticket | None) -> bool:
+    def deliver(self, effect: Deliver, ticket: Ticket | None) -> bool:
         """Show a numbered entry to its room; its owner's answer comes in its place among the others."""
-        room = self.state.rooms[effect.room_id]
-        entry = effect.entry
-        event = entry.event
-        assert isinstance(event, Numbered)
+        room_id, entry = effect.room_id, effect.entry
+        room = self.state.rooms[room_id]
+        event: Any = entry.event  # a numbered one
         if room.parties is not None:
             return self.deliver_direct(room, entry, event, ticket)
-        self.fanout.show(room.id, Piece(view_of(entry, room.name), event.author, ticket, entry))
+        self.fanout.show(room_id, Piece(view_of(entry, room.name), event.author, ticket, entry))
         return ticket is not None
 
     def deliver_direct(self, room: Room, entry: Entry, event: Numbered, ticket: Ticket | None) -> bool:

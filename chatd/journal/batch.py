@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from chatd.core.events import Bookmark, Numbered, Proposal, Related, RoomMade
 from chatd.journal.chain import START, digest_of, link
 from chatd.journal.order import Counter, Earlier
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
-from chatd.journal.stored import IDENTIFIED, Identified, decode, encode, msg_key
+from chatd.journal.stored import Identified, decode, encode, msg_key
 
-# Few sizes, so that their statements stay prepared; what is missing is filled up with NULL and left out.
+# Few sizes, so that their statements stay prepared; what is missing is filled up and left out. Numbers and bytearrays
+# are bound as they are; for None and bytes the sqlite3 module looks for an adapter each time, at more than half the
+# cost of the row.
 SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 # OR ROLLBACK: a row that is refused ends the transaction, which is what we would do ourselves. Otherwise SQLite
@@ -28,8 +31,9 @@ SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 COLUMNS = 6
 _ROW = f"({', '.join('?' * COLUMNS)})"
 INSERT = {
-    size: "INSERT OR ROLLBACK INTO events (id, time, target, msg_key, link, event) SELECT *"
-    f" FROM (VALUES {', '.join([_ROW] * size)}) WHERE column1 IS NOT NULL"
+    size: "INSERT OR ROLLBACK INTO events (id, time, target, msg_key, link, event)"
+    " SELECT column1, column2, nullif(column3, 0), column4, column5, column6"
+    f" FROM (VALUES {', '.join([_ROW] * size)}) WHERE column1"
     for size in SIZES
 }
 FIND = {
@@ -66,7 +70,7 @@ class Batch:
         self._connection = connection
         self._committed = committed
         self._keys = _msg_keys(proposals)
-        self._found = _find(connection, set(self._keys.values()))
+        self._found = _find(connection, list(set(self._keys.values())))
         self._said: dict[tuple[str, str], int] = {}
         self._events: dict[int, list[Any]] = {}
         self._related: dict[int, list[int]] = {}
@@ -100,6 +104,8 @@ class Batch:
 
     def earlier(self, event: Identified) -> Earlier | None:
         who = (event.author, event.msg_id or "")
+        if who not in self._said and not self._found:  # as mostly
+            return None
         said = self._said.get(who)
         if said is not None and not self._is_gone(said):
             _, time, *_, blob = self._events[said]
@@ -142,19 +148,19 @@ class Batch:
         self._made.append((self.rooms, made.room_id, made.name, encode(made.parties), time))
 
     def put(self, counter: Counter, event: Numbered, time: int, blob: bytes) -> None:
-        number = event_id(counter.no, counter.last_seq)
-        target = key = None
-        if type(event) in IDENTIFIED:
-            msg_id: str | None = event.msg_id  # type: ignore[attr-defined]  # these two kinds have one
-            if msg_id is not None:
-                who = (event.author, msg_id)
-                key = self._keys[who]
-                self._said[who] = number
-            if isinstance(event, Related):
-                target = event_id(counter.no, event.target)
-                self._related.setdefault(target, []).append(number)
-        counter.link = link(counter.link, event, counter.last_seq, time, digest_of(blob))
-        self._events[number] = [number, time, target, key, counter.link, blob]
+        seq = counter.last_seq
+        number = counter.no << SEQ_BITS | seq
+        target, key = 0, None
+        msg_id: str | None = getattr(event, "msg_id", None)
+        if msg_id is not None:
+            who = (event.author, msg_id)
+            key = self._keys[who]
+            self._said[who] = number
+        if type(event) is Related:
+            target = event_id(counter.no, event.target)
+            self._related.setdefault(target, []).append(number)
+        counter.link = link(counter.link, event, seq, time, digest_of(blob))
+        self._events[number] = [number, time, target, key, bytearray(counter.link), bytearray(blob)]
 
     def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
         number = event_id(counter.no, seq)
@@ -189,9 +195,7 @@ class Batch:
         if self._made:
             many("INSERT INTO rooms (no, room_id, name, parties, made) VALUES (?, ?, ?, ?, ?)", self._made)
         for size, rows in _portions(list(self._events.values())):
-            values = [value for row in rows for value in row]
-            values.extend([None] * ((size - len(rows)) * COLUMNS))
-            execute(INSERT[size], values)
+            execute(INSERT[size], [*chain.from_iterable(rows), *[0] * ((size - len(rows)) * COLUMNS)])
         if self._replaced:
             many("UPDATE events SET event = ? WHERE id = ?", [(blob, n) for n, blob in self._replaced.items()])
         if self._digests:
@@ -231,17 +235,18 @@ def _msg_keys(proposals: Iterable[Proposal]) -> dict[tuple[str, str], int]:
     """The key of every author and `msg_id` in these proposals."""
     keys = {}
     for proposal in proposals:
-        event: Any = proposal.event
-        if type(event) in IDENTIFIED and event.msg_id is not None:
-            keys[event.author, event.msg_id] = msg_key(event.author, event.msg_id)
+        msg_id = getattr(proposal.event, "msg_id", None)
+        if msg_id is not None:
+            author: str = proposal.event.author  # type: ignore[attr-defined]  # events with a msg_id have one
+            keys[author, msg_id] = msg_key(author, msg_id)
     return keys
 
 
-def _find(connection: sqlite3.Connection, keys: set[int]) -> dict[int, list[Found]]:
+def _find(connection: sqlite3.Connection, keys: list[int]) -> dict[int, list[Found]]:
     """What is stored under these keys; several rows may share one."""
     found: dict[int, list[Found]] = {}
-    for size, portion in _portions(list(keys)):
-        wanted = portion + [None] * (size - len(portion))
+    for size, portion in _portions(keys):
+        wanted = portion + portion[:1] * (size - len(portion))
         for key, number, time, blob in connection.execute(FIND[size], wanted):
             found.setdefault(key, []).append((number, time, blob))
     return found

@@ -7,7 +7,6 @@ finds accidents, and changes by those who do not know it; it is no signature: wh
 
 from __future__ import annotations
 
-from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -29,10 +28,6 @@ def digest_of(blob: bytes) -> bytes:
 def link(before: bytes, event: Numbered, seq: int, time: int, digest: bytes) -> bytes:
     """The link of an event, after the one `before` it. What a redaction leaves of the event gives the same."""
     msg_id: Any = getattr(event, "msg_id", None)
-    header = encode((event.room_id, seq, time, event.author, msg_id, _tag(type(event))))
+    header = encode((event.room_id, seq, time, event.author, msg_id, event.__struct_config__.tag))
     return blake2b(before + digest + header, digest_size=SIZE).digest()
 
-
-@cache
-def _tag(kind: type[Numbered]) -> Any:
-    return kind.__struct_config__.tag

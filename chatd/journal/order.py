@@ -95,16 +95,17 @@ def settle(proposals: Sequence[Proposal], shelf: Shelf) -> list[Entry]:
     """One entry for each proposal, in order. Whether they count is for the shelf's owner to see to."""
     entries = []
     for proposal in proposals:
-        place = PLACE.get(type(proposal.event))
+        event = proposal.event
+        place = PLACE.get(type(event))
         if place is None:
-            entries.append(passed(proposal) if isinstance(proposal.event, Passing) else _bug(proposal, "no such sort"))
+            entries.append(passed(proposal) if isinstance(event, Passing) else _bug(proposal, "no such sort"))
             continue
         try:
-            blob = encode(proposal.event)
+            blob = encode(event)
         except (TypeError, ValueError, OverflowError):
             entries.append(_bug(proposal, "no store could hold it"))
             continue
-        entries.append(place(shelf, proposal, proposal.event, blob))
+        entries.append(place(shelf, proposal, event, blob))
     return entries
 
 
@@ -134,9 +135,10 @@ def _sent(shelf: Shelf, proposal: Proposal, event: MessageSent, blob: bytes) -> 
     counter = shelf.counter(event.room_id)
     if counter is None:
         return _bug(proposal, "its room was never made")
-    again = _again(shelf, proposal, event)
-    if again is not None:
-        return again
+    if event.msg_id is not None:
+        again = _again(shelf, proposal, event)
+        if again is not None:
+            return again
     return _numbered(shelf, counter, proposal, event, blob)
 
 

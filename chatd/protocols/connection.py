@@ -228,7 +228,12 @@ class Connection:
     def count_request(self) -> None:
         """One more request was taken; after many, what else the peer has sent is left for the next turn."""
         self._asked += 1
-        if self._asked >= REQUESTS_A_TURN and not self._resting and not self.hub.stopping:
+        if self._asked >= REQUESTS_A_TURN:
+            self.rest()
+
+    def rest(self) -> None:
+        """Read no more from the peer in this turn."""
+        if not self._resting and not self.hub.stopping:
             self._resting = True
             self._throttle()
             self.hub.reactor.callLater(0, self._rested)

@@ -20,9 +20,18 @@ from chatd.core.commands import Command, Quit
 from chatd.core.replies import HistoryPage, Reply
 from chatd.core.views import Presence, Typing, View
 from chatd.hub import Hub
-from chatd.protocols.connection import Connection
+from chatd.protocols.connection import REQUESTS_A_TURN, Connection
 from chatd.protocols.vanished import Watch
-from chatd.protocols.wire import REPLY_WRITERS, VIEW_WRITERS, Format, Unreadable, fit, format_of, read_command
+from chatd.protocols.wire import (
+    VIEW_WRITERS,
+    Format,
+    Unreadable,
+    fit,
+    format_of,
+    json_reply,
+    msgpack_reply,
+    read_command,
+)
 
 LENGTH = struct.Struct("!I")
 MOST_PIECES = 64  # kept apart of one frame: many small ones take far more memory than what is in them
@@ -37,18 +46,18 @@ def framed(payload: bytes) -> bytes:
 class FramedEncoder:
     """What is shown to framed peers that speak alike: one format, and the same wish for passing views."""
 
-    __slots__ = ("presence", "typing", "write")
+    __slots__ = ("hidden", "write")
 
     def __init__(self, form: Format, *, presence: bool, typing: bool) -> None:
         self.write = VIEW_WRITERS[form]
-        self.presence = presence
-        self.typing = typing
+        wanted = {Presence: presence, Typing: typing}
+        self.hidden = tuple(kind for kind, is_wanted in wanted.items() if not is_wanted)
 
     def encode(self, view: View) -> bytes:
-        kind = type(view)
-        if (kind is Presence and not self.presence) or (kind is Typing and not self.typing):
+        if type(view) in self.hidden:
             return b""
-        return framed(self.write(view))
+        payload = self.write(view)
+        return LENGTH.pack(len(payload)) + payload
 
 
 @implementer(IHalfCloseableProtocol)
@@ -93,7 +102,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
             pieces.clear()
         start, wanted, size, longest = 0, 4, len(data), self.hub.limits.frame_bytes
         while start + wanted <= size and not self.paused:
-            length = int.from_bytes(data[start : start + 4], "big")
+            (length,) = LENGTH.unpack_from(data, start)
             if length > longest:
                 self.lengthLimitExceeded(length)
                 return
@@ -110,16 +119,21 @@ class FramedProtocol(Connection, Int32StringReceiver):
             self._unread, self._wanted = size - start, wanted
 
     def stringReceived(self, string: bytes) -> None:
+        hub, link = self.hub, self.link
+        if link is None:
+            return
         try:
             form = self.form
             if form is None:
                 form = self.form = format_of(string)
-            command = read_command(string, form, max_depth=self.hub.limits.data_depth)
+            command = read_command(string, form, hub.limits.data_depth)
         except Unreadable as unreadable:
             self.misread(unreadable.request_id, unreadable.refusal)
         else:
-            self.received(command, len(string))
-        self.count_request()
+            hub.submit(link, command, len(string))
+        self._asked += 1
+        if self._asked >= REQUESTS_A_TURN:
+            self.rest()
 
     def lengthLimitExceeded(self, length: int) -> None:
         """Nothing behind it can be understood: the peer is told, after the answers to what it asked before."""
@@ -169,11 +183,12 @@ class FramedProtocol(Connection, Int32StringReceiver):
         return self.shared.encoder(self.form or Format.JSON, "presence" in caps, "typing" in caps)
 
     def reply(self, command: Command, reply: Reply) -> None:
-        form = self.form or Format.JSON
         if type(reply) is HistoryPage:
-            self.write(framed(fit(reply, command, form, self.hub.limits.frame_bytes)))
+            self.write(framed(fit(reply, command, self.form or Format.JSON, self.hub.limits.frame_bytes)))
+        elif self.form is Format.MSGPACK:
+            self.write(framed(msgpack_reply(reply)))
         else:
-            self.write(framed(REPLY_WRITERS[form](reply)))
+            self.write(framed(json_reply(reply)))
 
     def show(self, view: View) -> None:
         self.write(framed(VIEW_WRITERS[self.form or Format.JSON](view)))
