@@ -84,6 +84,7 @@ class Fanout:
         overrun: Callable[[Link, str, list[Piece]], None],
         wake: Callable[[], None],
         members: Callable[[str], int],
+        links_of: Callable[[str], list[Link]],
     ) -> None:
         self.limits = limits
         self.counts = counts
@@ -92,6 +93,7 @@ class Fanout:
         self.overrun = overrun
         self.wake = wake
         self.members = members
+        self.links_of = links_of
         self.audiences: dict[str, Audience] = {}
         self.dirty: dict[str, Audience] = {}
 
@@ -273,6 +275,7 @@ class Fanout:
         for n, piece in enumerate(pieces):
             own.setdefault(piece.author, []).append(n)
         own.pop("", None)
+        apart = {link: places for author, places in own.items() for link in self.links_of(author)}
         most = self.limits.send_queue_bytes // 2
         behind: list[tuple[Link, int]] = []  # who does not keep up, and how many pieces it was shown before
         for encoder, group in audience.groups.items():
@@ -283,11 +286,11 @@ class Fanout:
             for link in group:
                 if link.full:
                     behind.append((link, 0))
-                elif link.session is not None and link.session.user.id in own:
+                elif link in apart:
                     if runs or link.visit is not None:
                         self.write_apart(link, room_id, encoder, pieces, encoded, behind)
                     else:
-                        self.write_between(link, audience.name, encoder, pieces, encoded, own[link.session.user.id])
+                        self.write_between(link, audience.name, encoder, pieces, encoded, apart[link])
                 elif runs and link.visit:
                     self.write_apart(link, room_id, encoder, pieces, encoded, behind)
                 elif runs:

@@ -65,6 +65,7 @@ class Hub:
             overrun=lambda *behind: self.replay.overrun(*behind),
             wake=self.wake,
             members=self.count_members,
+            links_of=lambda user_id: self.running.links_of(user_id),
         )
         self.replay = Replay(
             state=self.state,
@@ -149,7 +150,8 @@ class Hub:
     def touched(self, connection: Any) -> None:
         """A connection has something to flush at the end of the turn."""
         self._touched.append(connection)
-        self.wake()
+        if not self._awake:
+            self.wake()
 
     def regroup(self, link: Link) -> None:
         """What a link's connection is shown of its rooms is written otherwise from now on."""

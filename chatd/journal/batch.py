@@ -11,6 +11,7 @@ half the cost of a row at a time.)
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -54,7 +55,7 @@ Found = tuple[int, int, bytes]
 
 
 class Batch:
-    """The shelf of one batch of proposals; `write` puts it into the transaction that is open."""
+    """The shelf of one batch of proposals; `write` puts it into the open transaction, or makes one of it."""
 
     def __init__(
         self,
@@ -87,8 +88,16 @@ class Batch:
     @property
     def is_empty(self) -> bool:
         """There is nothing to write."""
-        written = (self._events, self._replaced, self._made, self._topics, self._cursors, self._purged, self._bookmarks)
-        return not (any(written) or self._bookmarks_from or self._most_bookmarks)
+        return not (self._events or self._has_more())
+
+    @property
+    def is_one_statement(self) -> bool:
+        """All there is to write is messages, no more of them than one statement takes."""
+        return 0 < len(self._events) <= SIZES[-1] and not self._has_more()
+
+    def _has_more(self) -> bool:
+        written = (self._replaced, self._made, self._topics, self._cursors, self._purged, self._bookmarks)
+        return any(written) or bool(self._bookmarks_from or self._most_bookmarks)
 
     # -- the shelf ----------------------------------------------------------------------------------------
 
@@ -190,7 +199,7 @@ class Batch:
     # -- the transaction ----------------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Put everything into the open transaction. Raises `sqlite3.Error`."""
+        """Put everything into the open transaction; one statement needs none. Raises `sqlite3.Error`."""
         execute, many = self._connection.execute, self._connection.executemany
         if self._made:
             many("INSERT INTO rooms (no, room_id, name, parties, made) VALUES (?, ?, ?, ?, ?)", self._made)
@@ -256,4 +265,4 @@ def _portions(things: list[Any]) -> Iterator[tuple[int, list[Any]]]:
     """The things in portions, each with the size of the statement that holds it."""
     for start in range(0, len(things), SIZES[-1]):
         portion = things[start : start + SIZES[-1]]
-        yield next(size for size in SIZES if size >= len(portion)), portion
+        yield SIZES[bisect_left(SIZES, len(portion))], portion

@@ -30,4 +30,3 @@ def link(before: bytes, event: Numbered, seq: int, time: int, digest: bytes) -> 
     msg_id: Any = getattr(event, "msg_id", None)
     header = encode((event.room_id, seq, time, event.author, msg_id, event.__struct_config__.tag))
     return blake2b(before + digest + header, digest_size=SIZE).digest()
-

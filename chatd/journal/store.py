@@ -109,7 +109,10 @@ class Store:
             batch = Batch(connection, self._counters, self._rooms, proposals)
             entries = settle(proposals, batch)
             is_settling = False
-            if not batch.is_empty:
+            if batch.is_one_statement:  # it commits by itself, and most batches are no more than that
+                is_committing = True
+                batch.write()
+            elif not batch.is_empty:
                 connection.execute("BEGIN IMMEDIATE")
                 batch.write()
                 is_committing = True

@@ -89,30 +89,21 @@ class Writer:
         """What is waiting, at most `LARGEST_BATCH`; waits for something. Empty at the end."""
         batch, self._rest = self._rest, []
         if not batch and not self._is_ending:
-            self._take(batch, wait=True)
-        while len(batch) < LARGEST_BATCH and not self._is_ending:
-            if not self._take(batch, wait=False):
-                break
+            self._take(batch)
+        while len(batch) < LARGEST_BATCH and not self._is_ending and not self._queue.empty():
+            self._take(batch)
         if len(batch) > LARGEST_BATCH:
             self._rest = batch[LARGEST_BATCH:]
             del batch[LARGEST_BATCH:]
         return batch
 
-    def _take(self, batch: list[Proposal], wait: bool) -> bool:
-        """Move one piece of the queue into the batch; False if there was none."""
-        proposals = wait_for(self._queue) if wait else _take_now(self._queue)
+    def _take(self, batch: list[Proposal]) -> None:
+        """Move one piece of the queue into the batch, once there is one."""
+        proposals = wait_for(self._queue)
         if proposals is None:
             self._is_ending = True
-            return False
-        batch.extend(proposals)
-        return bool(proposals)
-
-
-def _take_now(queue: SimpleQueue[Sequence[Proposal] | None]) -> Sequence[Proposal] | None:
-    try:
-        return queue.get_nowait()
-    except Empty:
-        return ()
+        else:
+            batch.extend(proposals)
 
 
 def wait_for(queue: SimpleQueue[T | None]) -> T | None:

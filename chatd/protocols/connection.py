@@ -74,7 +74,7 @@ class Connection:
     _resting = False  # it has asked enough for this turn
     _size = 0  # bytes in the outbox
     _asked = 0  # requests since the last read
-    _outbox: list[bytes] | tuple[()] = ()  # what is sent at the end of the turn
+    _outbox: list[bytes] | bytes = b""  # what is sent at the end of the turn
 
     def opened(self, hub: Hub, *, greeted: bool) -> None:
         """The peer is there. `greeted`: this way in has no hello of its own, so none is waited for."""
@@ -101,7 +101,7 @@ class Connection:
         """The peer is gone."""
         link, self.link = self.link, None
         self.closing = True
-        self._outbox = ()
+        self._outbox = b""
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         if link is not None:
@@ -122,23 +122,26 @@ class Connection:
         if blob and not self.closing:
             outbox = self._outbox
             size = len(blob)
-            if outbox:
-                size += self._size
-                outbox.append(blob)
-            else:
-                self._outbox = [blob]
+            if not outbox:
+                self._outbox = blob  # mostly there is no more
                 self.hub.touched(self)
+            else:
+                size += self._size
+                if type(outbox) is list:
+                    outbox.append(blob)
+                else:
+                    self._outbox = [outbox, blob]  # type: ignore[list-item]  # mypy 2 takes `is list` for less
             self._size = size
             if size > AT_ONCE_BYTES:
                 self._send_early()
 
     def _send_early(self) -> None:
         """Too much has gathered to wait for the end of the turn: send it, so that it is seen whether the peer reads."""
-        assert self._outbox, "it was just written to"
-        *earlier, last = self._outbox
+        outbox = self._outbox
+        *earlier, last = outbox if isinstance(outbox, list) else [outbox]
         self._outbox = earlier
         self.flush()
-        self._outbox, self._size = [last], len(last)
+        self._outbox, self._size = last, len(last)
         if self._size > AT_ONCE_BYTES:
             self.flush()
         else:
@@ -147,8 +150,8 @@ class Connection:
     def flush(self) -> None:
         outbox = self._outbox
         if outbox:
-            self._outbox = ()
-            self.transport.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
+            self._outbox = b""
+            self.transport.write(b"".join(outbox) if isinstance(outbox, list) else outbox)
 
     def pause(self) -> None:
         self._held = True

@@ -44,7 +44,7 @@ _msgpack = msgspec.msgpack.Encoder()
 _read_json = msgspec.json.Decoder()
 _read_msgpack = msgspec.msgpack.Decoder()
 
-_REQUEST = Union[tuple(commands.ALL)]  # noqa: UP007  # made of a table
+_REQUEST: Any = Union[tuple(commands.ALL)]  # noqa: UP007  # made of a table
 _request_of_json = msgspec.json.Decoder(_REQUEST).decode
 _request_of_msgpack = msgspec.msgpack.Decoder(_REQUEST).decode
 _words_of = attrgetter("id", "room", "to", "msg_id", "schema")  # the strings of a `Send` that need not be there

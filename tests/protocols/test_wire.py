@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -198,3 +199,48 @@ def test_a_key_that_is_there_twice_is_named_however_many_there_are() -> None:
     keys = ",".join(f'"{n}":1' for n in range(6000))
     with pytest.raises(Unreadable, match="'5999' is there twice"):
         read_command(f'{{"type":"ping",{keys},"5999":2}}'.encode(), Format.JSON)
+
+
+WORDS = st.sampled_from(
+    ["#a", "x", "é🎉", 'a "quoted" word', "two\nlines", 'like": this', "", "y" * 17, "z" * 65, "ü" * 33]
+)
+VALUES = WORDS | st.sampled_from([None, 0, 7, 2**54, -1, 5.0, True, [], {}, {"body": 'a":'}, "text", "action"])
+KEYS = st.sampled_from([*commands.Send.__struct_fields__, "type", "unknown"])
+
+
+def outcome(read: Callable[[], commands.Command]) -> object:
+    try:
+        return read()
+    except Unreadable as unreadable:
+        return (unreadable.refusal.code, unreadable.refusal.message, unreadable.request_id)
+
+
+@settings(max_examples=1500)
+@given(
+    st.dictionaries(KEYS, VALUES, max_size=5),
+    st.lists(st.tuples(KEYS, VALUES), max_size=1),
+    st.sampled_from([(",", ":"), (", ", ": "), (",\n ", " :"), (" ,", "\t:\r\n")]),
+    st.booleans(),
+)
+def test_a_plain_message_is_read_as_any_other_object(
+    fields: dict, more: list, separators: tuple[str, str], is_ascii: bool
+) -> None:
+    """Whatever is quick about the reading of messages, the outcome is that of the careful one: key by key."""
+    pairs = [*({"type": "send", "body": "x", "room": "#a"} | fields).items(), *more]
+    comma, colon = separators
+    spelled = [json.dumps(key) + colon + json.dumps(value, ensure_ascii=is_ascii) for key, value in pairs]
+    payload = ("{" + comma.join(spelled) + "}").encode()
+    careful = outcome(lambda: wire._read_with_care(payload, Format.JSON, 16))
+    assert outcome(lambda: read_command(payload, Format.JSON)) == careful
+    packed = bytes([0x80 | len(pairs)]) + b"".join(msgspec.msgpack.encode(one) for pair in pairs for one in pair)
+    careful = outcome(lambda: wire._read_with_care(packed, Format.MSGPACK, 16))
+    assert outcome(lambda: read_command(packed, Format.MSGPACK)) == careful
+
+
+@pytest.mark.parametrize("form", Format)
+def test_most_messages_are_read_the_quick_way(form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_read_with_care", None)
+    write = {Format.JSON: msgspec.json.encode, Format.MSGPACK: msgspec.msgpack.encode}[form]
+    for fields in ({}, {"kind": "action"}, {"reply_to": 7}, {"body": 'a "quoted" word'}, {"schema": "a/1"}):
+        said = {"type": "send", "id": "1", "room": "#a", "body": "é🎉", "msg_id": "m1", **fields}
+        assert read_command(write(said), form).body == said["body"]
