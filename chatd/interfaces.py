@@ -34,6 +34,7 @@ class IJournal(Interface):
     """
 
     durability: str = Attribute("`memory`, `normal`, `fsync`, `replicated:N` or `replicated:N+fsync`.")
+    commits: Any = Attribute("How large its batches are and how long they take: `chatd.journal.commits.Commits`.")
 
     def open(follower: Follower) -> Deferred[Snapshot]:
         """Begin: take what is stored, and call `follower` with batches of entries from now on."""

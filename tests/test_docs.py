@@ -31,6 +31,8 @@ from chatd.core.codes import Code
 from chatd.core.entrance import CAPABILITIES, MECHANISMS
 from chatd.core.limits import Limits
 from chatd.errors import Exit
+from chatd.hub.counts import Counts
+from chatd.journal.commits import Commits
 from chatd.protocols.line_commands import ALIASES, VERBS, written
 from chatd.settings import Setting, declared, sections
 
@@ -283,6 +285,15 @@ def test_the_way_of_a_message_is_the_real_one() -> None:
 def test_every_exit_code_is_described() -> None:
     [rows] = tables(page("docs/reference/exit-codes.md"))
     assert [(row[0], coded(row[1])) for row in rows[1:]] == [(str(code.value), code.name) for code in Exit]
+
+
+def test_everything_that_is_counted_is_described() -> None:
+    commits = Commits()
+    commits.count(1, 0.01)
+    told = [one.partition("=")[0] for one in commits.told().split()]
+    readers, batches = tables(page("docs/reference/metrics.md"))
+    assert [coded(row[0]) for row in readers[1:]] == list(Counts.__struct_fields__)
+    assert [coded(row[0]) for row in batches[1:]] == told
 
 
 # -- pages ----------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ async def say_goodbye(hub: Hub, reconnect_after: float) -> None:
     await waited(hub, lambda: not hub.links and hub.outstanding == 0)
     hub.flush()
     hub.stopped = True
-    if counts := hub.counts.told():
+    if counts := " ".join(filter(None, (hub.counts.told(), hub.journal.commits.told()))):
         hub.log.info("counts {counts}", counts=counts)
 
 

@@ -150,8 +150,7 @@ class Hub:
     def touched(self, connection: Any) -> None:
         """A connection has something to flush at the end of the turn."""
         self._touched.append(connection)
-        if not self._awake:
-            self.wake()
+        self.wake()
 
     def regroup(self, link: Link) -> None:
         """What a link's connection is shown of its rooms is written otherwise from now on."""
@@ -195,9 +194,8 @@ class Hub:
             link.connection.pause()
 
     def context(self, link: Link, known: Any = UNASKED) -> Context:
-        now = self._now or self.now()
-        state, rules, session = self.state, self.rules, link.session
-        return Context(state, rules, link.id, now, new_id, session, link.greeted, link.trusted, link.caps, known)
+        who = (link.session, link.greeted, link.trusted, link.caps)
+        return Context(self.state, self.rules, link.id, self._now or self.now(), new_id, *who, known)
 
     def now(self) -> int:
         """Microseconds since 1970; while there is something to flush, it is one moment until then."""
@@ -211,8 +209,11 @@ class Hub:
         try:
             if type(command) is Misread:
                 raise command.refusal
-            if known is UNASKED and (self.stopping or not link.trusted):
-                self.admit(link, command)
+            if self.stopping and known is UNASKED:
+                raise Refusal(Code.SHUTTING_DOWN, "the server is stopping", retry_after=1.0)
+            if not link.trusted and known is UNASKED:
+                user_id = None if link.session is None else link.session.user.id
+                self.guard.check(command, user_id, link.connection.address)
             for effect in decide(self.context(link, known), command):
                 if type(effect) is Append:
                     self.append(link, command, effect)
@@ -227,13 +228,6 @@ class Hub:
                 link.connection.reply(command, failure(command.id, refusal))
         except Exception:
             self.broken(link, command)
-
-    def admit(self, link: Link, command: Command) -> None:
-        """Refuse a command if this is not the time for it."""
-        if self.stopping:
-            raise Refusal(Code.SHUTTING_DOWN, "the server is stopping", retry_after=1.0)
-        user_id = None if link.session is None else link.session.user.id
-        self.guard.check(command, user_id, link.connection.address)
 
     def append(self, link: Link, command: Command, effect: Append) -> None:
         """Propose the events of a command; it is answered when the last of them comes back."""
@@ -256,8 +250,7 @@ class Hub:
             self._proposals += [Proposal(event, now) for event in events[:-1]]
         self._proposals.append(Proposal(events[-1], now, ticket))
         self.outstanding += len(events)
-        if not self._awake:
-            self.wake()
+        self.wake()
 
     def fetch(self, link: Link, command: Command, effect: Fetch) -> None:
         """Ask the journal, and decide again with its answer."""

@@ -30,6 +30,7 @@ from chatd.core.questions import (
 )
 from chatd.interfaces import Follower, IJournal
 from chatd.journal import NotOpen
+from chatd.journal.commits import Commits
 from chatd.journal.order import Counter, Earlier, settle
 from chatd.journal.pages import Row, fill, span
 from chatd.journal.stored import Identified, decode, encode
@@ -43,6 +44,7 @@ class MemoryJournal:
 
     def __init__(self, *, reactor: IReactorTime) -> None:
         self.durability = "memory"
+        self.commits = Commits()  # none: there is no disk
         self.memory = Memory()
         self._reactor = reactor
         self._follower: Follower | None = None

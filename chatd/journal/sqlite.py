@@ -62,6 +62,7 @@ class SqliteJournal:
             written=lambda entries: call(self._written, entries),
             ended=lambda: call(self._has_ended),
         )
+        self.commits = self._writer.commits
         self._under_way = 0
         self._passing: list[Entry] = []
 

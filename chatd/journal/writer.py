@@ -7,6 +7,7 @@ batches. It knows of a store and of whom to tell; the reactor is for others.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -17,6 +18,7 @@ from twisted.python.failure import Failure
 from chatd.core.codes import Code
 from chatd.core.events import Entry, Proposal
 from chatd.core.questions import Snapshot
+from chatd.journal.commits import Commits
 from chatd.journal.order import not_stored
 from chatd.journal.store import Store
 
@@ -43,6 +45,7 @@ class Writer:
         self._opened = opened
         self._written = written
         self._ended = ended
+        self.commits = Commits()
         self._queue: SimpleQueue[Sequence[Proposal] | None] = SimpleQueue()
         self._rest: list[Proposal] = []
         self._is_ending = False
@@ -73,7 +76,10 @@ class Writer:
                 return
             self._opened(snapshot)
             while batch := self._next():
-                self._written(self._write(batch))
+                began = time.monotonic()
+                entries = self._write(batch)
+                self.commits.count(len(batch), time.monotonic() - began)
+                self._written(entries)
             self._store.close()
         finally:
             self._ended()

@@ -23,6 +23,7 @@ from chatd.core.events import Fate, MessageSent, NickChanged, Proposal, ReadMark
 from chatd.core.questions import CursorsWanted, EntryWanted, Side, StoredRoom
 from chatd.errors import OperatorError
 from chatd.journal import open_journal, schema
+from chatd.journal.commits import EVENTS
 from chatd.journal.sqlite import SqliteJournal
 from chatd.journal.store import Store
 from chatd.journal.writer import LARGEST_BATCH
@@ -69,6 +70,23 @@ async def test_what_is_appended_during_a_commit_is_committed_together(
     held.set()
     await followed.all_told()
     assert [len(batch) for batch in followed.batches] == [1, 500]
+    commits = followed.journal.commits
+    assert (commits.batches_total, commits.events_total, commits.events_most) == (2, 501, 500)
+    assert (commits.by_events[0], commits.by_events[EVENTS.index(512)]) == (1, 1)
+    assert sum(commits.by_seconds) == 2
+    assert commits.seconds_total >= commits.seconds_most > 0
+    assert "commit_batches_total=2 commit_events_total=501 commit_events_most=500 " in commits.told()
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_message_waits_for_no_company(opens: Any) -> None:
+    """At low load the latency is one commit: each is a batch of its own, at once."""
+    followed = await opens("sqlite:")
+    await followed.happen(LOBBY)
+    for n in range(20):
+        await followed.happen(said(f"{n}"))
+    commits = followed.journal.commits
+    assert (commits.batches_total, commits.events_most) == (21, 1)
 
 
 @pytest_twisted.ensureDeferred
