@@ -34,6 +34,7 @@ class IJournal(Interface):
     """
 
     durability: str = Attribute("`memory`, `normal`, `fsync`, `replicated:N` or `replicated:N+fsync`.")
+    is_failing: bool = Attribute("Whether what was proposed last could not be stored.")
     commits: Any = Attribute("How large its batches are and how long they take: `chatd.journal.commits.Commits`.")
 
     def open(follower: Follower) -> Deferred[Snapshot]:

@@ -26,7 +26,8 @@ from chatd.ports import Gate
 # While the loop is busy with a flood of newcomers they wait in the kernel; the usual 50 places overflow.
 BACKLOG = 4096
 
-INTERFACES = {"localhost": ("127.0.0.1", "::1")}
+LOOPBACK = ("127.0.0.1", "::1")
+INTERFACES = {"localhost": LOOPBACK}
 EVERYWHERE = ("0.0.0.0", "::")
 
 # What the kernel says where a machine has no IPv6, or no IPv4.
@@ -71,6 +72,7 @@ def wanted(loaded: Loaded) -> list[Way]:
     asked = (
         ("detect" if server.detect else "framed", "port", server.port),
         ("line", "line_port", server.line_port),
+        ("metrics", "metrics_port", server.metrics_port),
     )
     ways = []
     for protocol, key, value in asked:
@@ -82,7 +84,7 @@ def wanted(loaded: Loaded) -> list[Way]:
         if place is not None:
             is_chosen = loaded.is_chosen(f"server.{key}")
             ways.append(Way(protocol=protocol, option=option, place=place, is_chosen=is_chosen, exit_code=exit_code))
-    if not ways:
+    if all(way.protocol == "metrics" for way in ways):
         raise OperatorError(
             "listeners",
             "every port is switched off, nobody could come in",

@@ -37,7 +37,8 @@ def how_to_join(listeners: Sequence[Listener]) -> list[str]:
         if protocol in ("detect", "framed"):
             joined = "   or   ".join(f"chatd connect {_address(place)}" for place in _spoken(places))
             lines.append(f"Programs: {joined}")
-    hosts = [listener.host for listener in listeners if listener.host is not None]
+    lines += [f"Metrics:  http://{_address(place)}/metrics" for place in listeners if place.protocol == "metrics"][:1]
+    hosts = [place.host for place in listeners if place.host is not None and place.protocol != "metrics"]
     if hosts and all(host.startswith(_LOOPBACK) for host in hosts):
         lines.append("Only this machine can join; start with --public to let others in.")
     return lines

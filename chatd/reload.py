@@ -26,6 +26,7 @@ AFTER_RESTART = frozenset(
     {
         "server.port",
         "server.line_port",
+        "server.metrics_port",
         "server.interface",
         "server.public",
         "server.detect",

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
@@ -29,13 +29,16 @@ from chatd.hub import Hub
 from chatd.hub.reload import change_rules
 from chatd.hub.retention import Retention
 from chatd.journal import file_of, open_journal
-from chatd.listeners import Listener, Way, addresses, endpoint_of, listen, listener_of, wanted
+from chatd.listeners import LOOPBACK, Listener, Way, addresses, endpoint_of, listen, listener_of, wanted
 from chatd.logs import LineObserver
 from chatd.ports import Gate, room_for_connections
 from chatd.protocols import detect, framed, line
 from chatd.readiness import how_to_join, notify_systemd, remove_ready_file, write_ready_file
 from chatd.reload import AFTER_RESTART, changes, could_start, in_effect, reloading
 from chatd.settings import JournalSettings, Settings
+
+if TYPE_CHECKING:
+    from chatd.monitor import Monitor
 
 # An end takes 10 seconds at most, goodbyes and the disk together.
 GOODBYE_SECONDS = 6.0
@@ -78,6 +81,7 @@ class ChatService(Service):
         self._observer = observer
         self._is_ready = False
         self._is_reload_due = False
+        self._monitor: Monitor | None = None
         # What undoes each step of the beginning, latest last: its name, how long it may take, what to call.
         self._undoings: list[tuple[str, float, Callable[[], Any]]] = []
 
@@ -145,7 +149,10 @@ class ChatService(Service):
 
         hub.on_change.append(change_gate)
         for way in ways:
-            await self._open(way, interfaces, hub, gate)
+            if way.protocol == "metrics":
+                await self._open_monitor(way, hub)
+            else:
+                await self._open(way, interfaces, hub, gate)
         self._tell_ready()
 
     async def _open_journal(self) -> Hub:
@@ -200,6 +207,18 @@ class ChatService(Service):
             self._on_end("closing a port", port.stopListening)
             self.listeners.append(listener_of(way.protocol, port))
 
+    async def _open_monitor(self, way: Way, hub: Hub) -> None:
+        from chatd.monitor import PLACES, Monitor  # only where it is wanted: it brings a web server with it
+
+        self._monitor = monitor = Monitor(hub, self._reactor)
+        gate = Gate(self._reactor, PLACES)
+        self._on_end("closing the gate of the monitor", gate.close)
+        for port in await listen(self._reactor, way, LOOPBACK, monitor.factory(), gate):
+            self._on_end("closing a port", port.stopListening)
+            self.listeners.append(listener_of(way.protocol, port))
+        monitor.start()
+        self._on_end("stopping the monitor", monitor.stop)
+
     def _prepare_ready_file(self) -> None:
         if name := self.settings.server.ready_file:
             remove_ready_file(Path(name))  # of a server that was killed
@@ -213,6 +232,8 @@ class ChatService(Service):
         notify_systemd("READY=1", os.environ)
         self._on_end("telling systemd", lambda: notify_systemd("STOPPING=1", os.environ))
         self._is_ready = True
+        if self._monitor is not None:
+            self._monitor.is_ready = True
         if self._is_reload_due:
             self.reload()
 

@@ -41,6 +41,13 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             " port. While it is left at its default, a server that finds it taken goes on without it."
         ),
     ] = DEFAULT_LINE_PORT
+    metrics_port: Annotated[
+        int | str,
+        Meta(
+            description="A port for programs that watch the server: /metrics for Prometheus, /healthz and /readyz, over"
+            " HTTP. Written like port; as a number it is on this machine only, whatever interface says."
+        ),
+    ] = "none"
     interface: Annotated[
         str,
         Meta(

@@ -291,7 +291,7 @@ def test_everything_that_is_counted_is_described() -> None:
     commits = Commits()
     commits.count(1, 0.01)
     told = [one.partition("=")[0] for one in commits.told().split()]
-    readers, batches = tables(page("docs/reference/metrics.md"))
+    _, readers, batches = tables(page("docs/reference/metrics.md"))
     assert [coded(row[0]) for row in readers[1:]] == list(Counts.__struct_fields__)
     assert [coded(row[0]) for row in batches[1:]] == told
 

@@ -20,6 +20,7 @@ from chatd.tap import SETTINGS, Options, ServeOptions
 NAMES = {
     "port",
     "line-port",
+    "metrics-port",
     "interface",
     "public",
     "data-dir",
@@ -61,6 +62,7 @@ def test_options_become_settings() -> None:
     loaded = parsed(
         "--port=0",
         "--line-port=none",
+        "--metrics-port=0",
         "--interface=127.0.0.1",
         "--public",
         "--data-dir=/d",

@@ -279,6 +279,7 @@ class Fanout:
         most = self.limits.send_queue_bytes // 2
         behind: list[tuple[Link, int]] = []  # who does not keep up, and how many pieces it was shown before
         for encoder, group in audience.groups.items():
+            self.counts.deliveries_total += len(pieces) * len(group)
             encoded = [encoder.encode(piece.view) for piece in pieces]
             blob = b"".join(encoded)
             runs = runs_of(encoded, most) if len(blob) > most else []

@@ -25,7 +25,6 @@ from chatd.core.effects import Append, Fetch
 from chatd.core.events import Entry, Event, Fate, LoggedOut, Passing, Proposal
 from chatd.core.limits import Rules
 from chatd.core.questions import Snapshot
-from chatd.core.replies import failure
 from chatd.core.state import State
 from chatd.core.views import Closing, Error
 from chatd.hub.comebacks import Comebacks
@@ -225,7 +224,7 @@ class Hub:
             if link.under_way:  # replies come in the order of the requests
                 link.waiting.insert(0, Misread(id=command.id, refusal=refusal))
             else:
-                link.connection.reply(command, failure(command.id, refusal))
+                self.running.refuse(link, command, refusal)
         except Exception:
             self.broken(link, command)
 
@@ -272,14 +271,14 @@ class Hub:
         self.log.failure("cannot read the journal", reason)
         if not link.gone:
             refusal = Refusal(Code.STORE_UNAVAILABLE, "the store cannot be read now; try again", retry_after=1.0)
-            link.connection.reply(command, failure(command.id, refusal))
+            self.running.refuse(link, command, refusal)
             self.go_on(link)
 
     def broken(self, link: Link, command: Command) -> None:
         """Our own mistake costs this one command, is logged, and never the house."""
         self.log.failure("bug in carrying out {command}", command=type(command).__name__)
         refusal = Refusal(Code.INTERNAL, "something went wrong in the server; it was logged")
-        link.connection.reply(command, failure(command.id, refusal))
+        self.running.refuse(link, command, refusal)
 
     def go_on(self, link: Link) -> None:
         """At the end of the turn, carry out what waits behind a command that has been answered."""
@@ -345,7 +344,7 @@ class Hub:
                     link.connection.reply(command, answer(self.context(link), command, entry, ticket.known))
                     self.running.answered(link, command, ticket.known)
             except Refusal as found:
-                link.connection.reply(command, failure(command.id, found))
+                self.running.refuse(link, command, found)
             except Exception:
                 self.broken(link, command)
         if type(command) is Send:

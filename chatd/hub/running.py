@@ -10,13 +10,14 @@ from twisted.logger import Logger
 
 from chatd.core import commands, effects
 from chatd.core.apply import apply
+from chatd.core.codes import Refusal
 from chatd.core.commands import Command
 from chatd.core.effects import Deliver, Effect
 from chatd.core.entrance import nick_refused
 from chatd.core.events import Entry, Numbered
 from chatd.core.places import first_cursor
 from chatd.core.replay import Plan, plan
-from chatd.core.replies import Done
+from chatd.core.replies import Done, failure
 from chatd.core.shown import view_of
 from chatd.core.text import clean_line
 from chatd.core.views import Read, Renamed
@@ -55,6 +56,11 @@ class Running:
             effects.CursorMoved: self.cursor_moved,
             effects.BookmarksKept: self.bookmarks_kept,
         }
+
+    def refuse(self, link: Link, command: Command, refusal: Refusal) -> None:
+        """Tell a peer that what it asked was not done."""
+        self.hub.counts.refused(refusal.code)
+        link.connection.reply(command, failure(command.id, refusal))
 
     # -- of decide ----------------------------------------------------------------------------------------
 
@@ -123,6 +129,7 @@ class Running:
 
     def deliver(self, effect: Deliver, ticket: Ticket | None) -> bool:
         """Show a numbered entry to its room; its owner's answer comes in its place among the others."""
+        self.hub.counts.messages_total += 1
         room_id, entry = effect.room_id, effect.entry
         room = self.state.rooms[room_id]
         event: Any = entry.event  # a numbered one

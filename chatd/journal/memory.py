@@ -44,6 +44,7 @@ class MemoryJournal:
 
     def __init__(self, *, reactor: IReactorTime) -> None:
         self.durability = "memory"
+        self.is_failing = False
         self.commits = Commits()  # none: there is no disk
         self.memory = Memory()
         self._reactor = reactor

@@ -56,8 +56,9 @@ class SqliteJournal:
         self._readers = Readers(path, reactor, Faults())
         self._patrol = Patrol(path)
         call = reactor.callFromThread
+        self._store = store(path, durability)
         self._writer = Writer(
-            store(path, durability),
+            self._store,
             opened=lambda result: call(self._is_open, result),
             written=lambda entries: call(self._written, entries),
             ended=lambda: call(self._has_ended),
@@ -65,6 +66,11 @@ class SqliteJournal:
         self.commits = self._writer.commits
         self._under_way = 0
         self._passing: list[Entry] = []
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether what was proposed last could not be stored."""
+        return self._store.is_failing
 
     def open(self, follower: Follower) -> Deferred[Snapshot]:
         if self._state is not State.NEW:

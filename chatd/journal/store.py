@@ -52,7 +52,7 @@ class Store:
         self._unsure: set[str] = set()
         self._unknown: set[tuple[str, str]] = set()  # author and `msg_id` of what may be in the file, or may not
         self._anchor: sqlite3.Connection | None = None
-        self._is_failing = False
+        self.is_failing = False
 
     def open(self) -> Snapshot:
         """Open the file, or make it; tell what is in it. Raises `OperatorError`."""
@@ -177,14 +177,14 @@ class Store:
         return entries
 
     def _tell_failing(self, error: Exception, count: int) -> None:
-        if not self._is_failing:
-            self._is_failing = True
+        if not self.is_failing:
+            self.is_failing = True
             reason = error if isinstance(error, OperatorError) else schema.explain(self._path, error)  # type: ignore[arg-type]  # these are all that `write` passes
             self.log.error("{count} events were not stored: {reason}", count=count, reason=str(reason))
 
     def _tell_well(self, has_written: bool) -> None:
-        if self._is_failing and has_written:
-            self._is_failing = False
+        if self.is_failing and has_written:
+            self.is_failing = False
             self.log.info("the journal can be written again")
 
     def _doubt(self, batch: Batch | None) -> None:
