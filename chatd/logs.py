@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 import msgspec
@@ -18,9 +20,11 @@ from zope.interface import implementer
 from chatd.core.text import clean_body, clean_line
 from chatd.settings import LogSettings
 
+_RANK = {level: n for n, level in enumerate(LogLevel.iterconstants())}  # from debug on
+_WARNING = _RANK[LogLevel.warn]
+
 # The framework tells at length what it starts and stops; only what worries it is passed on.
-_FRAMEWORK_LEVEL = LogLevel.warn
-_ORDER = (LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical)
+_FRAMEWORK_LEAST = _WARNING
 
 _HIDDEN = "-"
 
@@ -38,7 +42,7 @@ class LineObserver:
 
     def change(self, settings: LogSettings) -> None:
         """Write by these settings from the next line on."""
-        self._level = LogLevel.levelWithName(settings.level)
+        self._least = _RANK[LogLevel.levelWithName(settings.level)]
         self._has_addresses = settings.addresses
         self._write: Callable[[LogEvent], str] = as_json if settings.format == "json" else as_text
 
@@ -54,17 +58,16 @@ class LineObserver:
             return  # nobody reads any more: the chat goes on
 
     def _is_wanted(self, event: LogEvent) -> bool:
-        level = event.get("log_level") or LogLevel.info
+        rank = _RANK[event.get("log_level") or LogLevel.info]
         is_ours = str(event.get("log_namespace", "")).startswith("chatd")
-        least = self._level if is_ours else max(self._level, _FRAMEWORK_LEVEL, key=_ORDER.index)
-        return _ORDER.index(level) >= _ORDER.index(least)
+        return rank >= self._least and (is_ours or rank >= _FRAMEWORK_LEAST)
 
 
 def as_text(event: LogEvent) -> str:
     """The event for people: `14:02:33 what happened`; with its level if it is a warning or worse."""
     level = event.get("log_level") or LogLevel.info
-    weight = f"{level.name}: " if _ORDER.index(level) >= _ORDER.index(LogLevel.warn) else ""
-    line = f"{datetime.fromtimestamp(event['log_time']):%H:%M:%S} {weight}{_message(event)}"
+    weight = f"{level.name}: " if _RANK[level] >= _WARNING else ""
+    line = f"{_clock(int(event['log_time']))} {weight}{_message(event)}"
     traceback = _traceback(event)
     return f"{line}\n{traceback}" if traceback else line
 
@@ -86,7 +89,16 @@ def as_json(event: LogEvent) -> str:
 
 def _message(event: LogEvent) -> str:
     # One event is one line, and does nothing to the terminal of whoever reads it, whatever its fields hold.
+    form = event.get("log_format")
+    if type(form) is str and "()" not in form and "log_flattened" not in event:
+        with suppress(Exception):  # the framework tells what is wrong with it
+            return clean_line(form.format_map(event))  # the same as below, at a tenth of the time
     return clean_line(formatEvent(event))
+
+
+@lru_cache(maxsize=4)
+def _clock(second: int) -> str:
+    return f"{datetime.fromtimestamp(second):%H:%M:%S}"
 
 
 def _is_field(key: str) -> bool:

@@ -93,3 +93,14 @@ def test_nobody_reading_is_no_reason_to_stop() -> None:
     log = Log()
     log.output.close()
     log.say.info("into the void")
+
+
+def test_a_line_is_written_as_the_framework_would() -> None:
+    """Formats that Python knows by itself are written without it, since that is done for everyone who comes."""
+    log = Log()
+    log.say.info("{count:>3} {name!r} {thing.real} {call()}", count=3, name="x", thing=7, call=lambda: "called")
+    log.say.info("{count:>3} {name!r} {thing.real}", count=3, name="x\ny", thing=7)
+    log.say.info("{missing} is missing")
+    assert [line[9:] for line in log.lines[:2]] == ["  3 'x' 7 called", "  3 'x\\ny' 7"]
+    assert "Unable to format event" in log.lines[2]
+    assert "'missing'" in log.lines[2]

@@ -102,6 +102,7 @@ class Guard:
         """Other limits from now on. Whoever is here stays, and nobody gets back what was used."""
         self.limits = limits
         self.networks = [ipaddress.ip_network(network, strict=False) for network in limits.trusted_networks]
+        self._trusted: dict[str, bool] = {}  # addresses that were asked about
         rate, burst = limits.messages_per_second, limits.messages_burst
         many, now = limits.connections_per_address, self.seconds()
         self.by_user.change(rate, burst, now)
@@ -113,7 +114,14 @@ class Guard:
 
     def trusts(self, address: str) -> bool:
         """Whether an address is in a trusted network. A Unix socket is as near as loopback."""
-        place = parsed(address)
+        known = self._trusted.get(address)
+        if known is None:
+            if len(self._trusted) >= MOST_BUCKETS:
+                self._trusted.clear()
+            known = self._trusted[address] = self._is_in_networks(parsed(address))
+        return known
+
+    def _is_in_networks(self, place: Place | None) -> bool:
         if place is None:
             return bool(self.networks)
         return any(place in network for network in self.networks if network.version == place.version)
@@ -166,11 +174,13 @@ def counted_as(address: str) -> str:
     return str(ipaddress.ip_network((place, 64), strict=False))
 
 
+@lru_cache(maxsize=4096)
 def is_private(place: Place | None) -> bool:
     """Whether many people may be behind an address, because it is of a private network."""
     return place is not None and any(place in network for network in PRIVATE if network.version == place.version)
 
 
+@lru_cache(maxsize=4096)
 def parsed(address: str) -> Place | None:
     """The address as such; None for a Unix socket. An IPv4 address in IPv6 clothes counts as what it is."""
     try:

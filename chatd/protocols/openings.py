@@ -64,11 +64,13 @@ def recognise(opening: bytes) -> str | None:
     """The way in that an opening belongs to, `line` if to none of the others; None while it takes more bytes."""
     if not opening:
         return None
-    seen = {name: look(opening) for name, look in OPENINGS.items()}
-    for name, what in seen.items():
+    is_open = False
+    for name, look in OPENINGS.items():
+        what = look(opening)
         if what is Seen.YES:
             return name
-    return None if Seen.PERHAPS in seen.values() else otherwise(opening)
+        is_open = is_open or what is Seen.PERHAPS
+    return None if is_open else otherwise(opening)
 
 
 def otherwise(opening: bytes) -> str:
