@@ -8,7 +8,9 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +312,44 @@ def test_it_runs_on_the_reactor_that_twistd_is_told(start_server: Any) -> None:
     server = start_server(command="twistd asyncio")
     assert "AsyncioSelectorReactor" in server.output()
     name_taken(server.line_port, b"alice").close()
+
+
+# -- how fast -------------------------------------------------------------------------------------------------
+
+
+def fastest(once: Callable[[], None]) -> float:
+    """Seconds of the fastest of some tries: on a busy machine the others tell of what else it does."""
+
+    def timed() -> float:
+        began = time.monotonic()
+        once()
+        return time.monotonic() - began
+
+    return min(timed() for _ in range(5))
+
+
+def test_help_is_there_at_once() -> None:
+    command = [sys.executable, "-m", "chatd", "--help"]
+    assert fastest(lambda: subprocess.run(command, check=True, capture_output=True)) < 0.3
+
+
+@COMMANDS
+def test_it_listens_at_once(start_server: Any, command: str) -> None:
+    def once() -> None:
+        start_server(command=command)
+
+    assert fastest(once) < 0.7
+
+
+def test_what_is_not_wanted_is_not_imported() -> None:
+    """Web server, TLS and terminal come with the settings and commands that want them."""
+    code = """
+import sys
+from twisted.internet import reactor
+from chatd.tap import ServeOptions
+import chatd.service, chatd.logs, chatd.reload
+unwanted = ("twisted.web", "prometheus_client", "OpenSSL", "prompt_toolkit", "twisted.conch", "matplotlib")
+print([name for name in unwanted if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
