@@ -37,7 +37,8 @@ class Scenario:
         return [*self.words, "--n", str(self.members), "--time", str(self.seconds)]
 
 
-def _saturate(name: str, about: str, members: int, *more: str) -> Scenario:
+def saturate(name: str, about: str, members: int, *more: str) -> Scenario:
+    """A row in which four senders keep sixteen messages on their way each."""
     # Acknowledged at once: so a server that leaves Nagle's algorithm on is measured by its work, not by its waits.
     return Scenario(name, about, ("saturate", "--quickack", *more), DELIVERY, members)
 
@@ -54,10 +55,10 @@ def _storm(name: str, members: int) -> Scenario:
 SCENARIOS = {
     one.name: one
     for one in (
-        _saturate("saturate-1000", "1,000 in one room, as fast as it goes", 1000),
-        _saturate("saturate-100", "100 in one room, as fast as it goes", 100),
-        _saturate("saturate-10", "10 in one room, as fast as it goes", 10),
-        _saturate("one-by-one", "100 in one room, each sender waits until all have its message", 100, "--window", "1"),
+        saturate("saturate-1000", "1,000 in one room, as fast as it goes", 1000),
+        saturate("saturate-100", "100 in one room, as fast as it goes", 100),
+        saturate("saturate-10", "10 in one room, as fast as it goes", 10),
+        saturate("one-by-one", "100 in one room, each sender waits until all have its message", 100, "--window", "1"),
         Scenario(
             "rooms", "1,000 in 100 rooms, as fast as it goes", ("rooms", "--rooms", "100", "--quickack"), DELIVERY, 1000
         ),
