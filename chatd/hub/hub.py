@@ -81,9 +81,9 @@ class Hub:
         self.on_change: list[Callable[[Settings], None]] = []  # called when the settings have changed
         self.comebacks = Comebacks(self)
         self._proposals: list[Proposal] = []
-        self._touched: list[Any] = []
+        self.touched: list[Any] = []  # connections that have something to flush at the end of the turn
         self._ready: dict[Link, None] = {}
-        self._awake = False
+        self.awake = False  # the turn has an end at which everything is flushed
         self._now = 0  # the moment of this turn, once somebody has asked
         self.outstanding = 0  # events that the journal has not given back yet
 
@@ -146,11 +146,6 @@ class Hub:
         if link.session is not None or link.blocked:  # the login itself may be under way
             self.propose((LoggedOut(link.id, reason),), None)
 
-    def touched(self, connection: Any) -> None:
-        """A connection has something to flush at the end of the turn."""
-        self._touched.append(connection)
-        self.wake()
-
     def regroup(self, link: Link) -> None:
         """What a link's connection is shown of its rooms is written otherwise from now on."""
         for room_id in list(link.rooms):
@@ -198,7 +193,7 @@ class Hub:
 
     def now(self) -> int:
         """Microseconds since 1970; while there is something to flush, it is one moment until then."""
-        if not self._awake:
+        if not self.awake:
             return int(self.wall() * 1_000_000)
         self._now = self._now or int(self.wall() * 1_000_000)
         return self._now
@@ -364,8 +359,8 @@ class Hub:
 
     def wake(self) -> None:
         """There is something to flush at the end of this turn."""
-        if not self._awake:
-            self._awake = True
+        if not self.awake:
+            self.awake = True
             self.reactor.callLater(0, self.flush)
 
     def flush(self) -> None:
@@ -378,11 +373,11 @@ class Hub:
                     self.carry_on(link)
                 self.fanout.flush()
         finally:
-            self._awake, self._now = False, 0
+            self.awake, self._now = False, 0
         if self._proposals:
             proposals, self._proposals = self._proposals, []
             self.journal.append(proposals)
-        touched, self._touched = self._touched, []
+        touched, self.touched = self.touched, []
         for connection in touched:
             try:
                 connection.flush()

@@ -124,7 +124,10 @@ class Connection:
             size = len(blob)
             if not outbox:
                 self._outbox = blob  # mostly there is no more
-                self.hub.touched(self)
+                hub = self.hub
+                hub.touched.append(self)
+                if not hub.awake:
+                    hub.wake()
             else:
                 size += self._size
                 if type(outbox) is list:
@@ -145,7 +148,8 @@ class Connection:
         if self._size > AT_ONCE_BYTES:
             self.flush()
         else:
-            self.hub.touched(self)
+            self.hub.touched.append(self)
+            self.hub.wake()
 
     def flush(self) -> None:
         outbox = self._outbox
