@@ -13,6 +13,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,6 +59,8 @@ def write_export(chosen: argparse.Namespace) -> int:
                 why = f"there is no room {chosen.room[:100]!r}"
                 raise OperatorError("export", why, there_are(connection), Exit.USAGE)
             pieces = FORMATS[chosen.format](connection, told, tell)
+            if chosen.format == "jsonl" and chosen.room is None:
+                pieces = chain(pieces, export.accounts(connection, chosen.with_passwords))
             if chosen.output is None:
                 sys.stdout.buffer.writelines(pieces)
                 sys.stdout.buffer.flush()
@@ -190,6 +193,9 @@ def _what_to_export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--room", metavar="ROOM", help="only this room: its name or its id")
     parser.add_argument("--since-seq", type=int, default=0, metavar="N", help="only what comes after number N")
+    parser.add_argument(
+        "--with-passwords", action="store_true", help="with what is kept of the accounts' passwords: keep it secret"
+    )
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="a new file; else standard output")
 
 

@@ -89,8 +89,9 @@ def verify(chosen: argparse.Namespace) -> int:
 
 def summary(found: Verified) -> str:
     """What was looked at, in words."""
+    accounts = f" {counted(found.accounts, 'account')}," if found.accounts else ""
     return (
-        f"{counted(found.rooms, 'room')}, {counted(found.events, 'event')} ({found.redacted:,} redacted),"
+        f"{counted(found.rooms, 'room')}, {counted(found.events, 'event')} ({found.redacted:,} redacted),{accounts}"
         f" {counted(found.faults, 'fault')}"
     )
 

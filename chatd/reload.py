@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from chatd.config import BUILT_IN, Loaded, toml_value
+from chatd.exposure import check_exposed
 from chatd.journal import file_of
 from chatd.listeners import addresses, endpoint_of, wanted
 from chatd.settings import Settings, declared
@@ -74,6 +75,13 @@ AT_ONCE = frozenset(
         "line.resume_days",
         "line.resume_most",
         "line.resume_guesses_per_minute",
+        "accounts.registration",
+        "accounts.password_chars",
+        "accounts.guesses_per_minute",
+        "accounts.invite_days",
+        "accounts.hash_memory_kib",
+        "accounts.hash_passes",
+        "accounts.hash_threads",
         "log.level",
         "log.format",
         "log.addresses",
@@ -133,6 +141,7 @@ def in_effect(old: Settings, new: Settings) -> Settings:
 def could_start(loaded: Loaded, reactor: Any) -> None:
     """Raise `OperatorError` for what would keep a server with these settings from starting. Touches nothing."""
     addresses(loaded)
+    check_exposed(loaded)
     for way in wanted(loaded):
         if not isinstance(way.place, int):
             endpoint_of(reactor, way)

@@ -25,6 +25,7 @@ from chatd.core.limits import Rules
 from chatd.core.retention import Ages, ages
 from chatd.datafolder import DataFolder, folder_path
 from chatd.errors import Exit, OperatorError
+from chatd.exposure import check_exposed, check_listeners
 from chatd.hub import Hub
 from chatd.hub.reload import change_rules
 from chatd.hub.retention import Retention
@@ -136,6 +137,7 @@ class ChatService(Service):
         """Everything in its order; nobody can come in before all the rest is there."""
         ways = wanted(self._loaded)
         interfaces = addresses(self._loaded)
+        check_exposed(self._loaded)
         for way in ways:
             if not isinstance(way.place, int):
                 endpoint_of(self._reactor, way)  # a mistake in it is told before anything is touched
@@ -170,6 +172,7 @@ class ChatService(Service):
             journal=journal, rules=rules, reactor=self._reactor, settings=self.settings, wall=time.time
         )
         hub.start(snapshot)
+        self._on_end("ending the hashing of passwords", hub.accounts.hasher.stop)
         self._on_end("saying goodbye", hub.stop, GOODBYE_SECONDS)
         retention = Retention(hub, ages_in(settings))
         hub.on_change.append(lambda settings: retention.change(ages_in(settings.journal)))
@@ -187,6 +190,8 @@ class ChatService(Service):
             motd=server.motd,
             durability=durability,
             secret=secret,
+            registration=self.settings.accounts.registration,
+            password_chars=self.settings.accounts.password_chars,
         )
 
     def _entries_received(self, entries: Sequence[Entry]) -> None:
@@ -206,6 +211,7 @@ class ChatService(Service):
         for port in ports:
             self._on_end("closing a port", port.stopListening)
             self.listeners.append(listener_of(way.protocol, port))
+        check_listeners(self._loaded, self.listeners)
 
     async def _open_monitor(self, way: Way, hub: Hub) -> None:
         from chatd.monitor import PLACES, Monitor  # only where it is wanted: it brings a web server with it

@@ -275,6 +275,54 @@ class LineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 6
 
 
+class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names that belong to people, and the passwords that prove it."""
+
+    registration: Annotated[
+        Literal["open", "invite", "closed"],
+        Meta(
+            description='Who can make an account: "open", everybody; "invite", who has an invite that chatd invite'
+            ' made; "closed", only the operator, with chatd user add. A server that other machines can reach does not'
+            " start before it is chosen."
+        ),
+    ] = "open"
+    password_chars: Annotated[
+        int,
+        Meta(description="The fewest characters of a password.", ge=1, le=128),
+    ] = 8
+    guesses_per_minute: Annotated[
+        int,
+        Meta(
+            description="How many wrong passwords a minute are looked at from one address, and for one account from"
+            " all addresses together, also in trusted networks. An address from which its owner came lately has a count"
+            " of its own.",
+            ge=1,
+            le=1000,
+        ),
+    ] = 3
+    invite_days: Annotated[
+        float,
+        Meta(description="For how many days an invite is good.", gt=0, le=3650),
+    ] = 7.0
+    hash_memory_kib: Annotated[
+        int,
+        Meta(
+            description="The memory that hashing a password takes (argon2id), in KiB. More makes a stolen journal"
+            " harder to guess from, and each login slower.",
+            ge=8,
+            le=4_194_304,
+        ),
+    ] = 19_456
+    hash_passes: Annotated[
+        int,
+        Meta(description="How many times it goes over that memory.", ge=1, le=1000),
+    ] = 2
+    hash_threads: Annotated[
+        int,
+        Meta(description="How many passwords are hashed at once; others wait for their turn.", ge=1, le=64),
+    ] = 1
+
+
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `chatd serve` writes to its standard output (twistd has options of its own)."""
 
@@ -299,6 +347,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     journal: JournalSettings = JournalSettings()
     limits: LimitSettings = LimitSettings()
     line: LineSettings = LineSettings()
+    accounts: AccountSettings = AccountSettings()
     log: LogSettings = LogSettings()
 
 

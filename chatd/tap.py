@@ -19,6 +19,7 @@ from twisted.python import usage
 import chatd
 from chatd.config import Loaded, Source, find_file, load_from, nearest
 from chatd.errors import Exit, OperatorError
+from chatd.exposure import check_exposed
 from chatd.listeners import addresses, wanted
 
 _log = Logger()
@@ -34,6 +35,7 @@ SETTINGS = {
     "journal": "journal.url",
     "no-detect": "server.detect",
     "ready-file": "server.ready_file",
+    "registration": "accounts.registration",
 }
 
 
@@ -63,6 +65,12 @@ class ServeOptions(usage.Options):
             "Where messages are kept: sqlite:, sqlite:/a/file.db or memory:. [default: sqlite:]",
         ],
         ["ready-file", None, None, "A file to write, as JSON, once everything listens."],
+        [
+            "registration",
+            None,
+            None,
+            "Who can make an account: open, invite or closed. Needed where other machines can come in.",
+        ],
     ]
     optFlags = [  # noqa: RUF012  # the framework reads it from the class
         ["public", None, "Listen on all addresses, not only for this machine."],
@@ -83,6 +91,7 @@ class ServeOptions(usage.Options):
         self.loaded = self.read_again()
         wanted(self.loaded)
         addresses(self.loaded)
+        check_exposed(self.loaded)
 
     def read_again(self) -> Loaded:
         """The settings from the same places as the first time; a file that was read then has to be there.

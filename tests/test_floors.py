@@ -27,6 +27,7 @@ FLOORS = {
     "chatd.protocols": 3,
     "chatd.config": 4,
     "chatd.datafolder": 4,
+    "chatd.exposure": 4,
     "chatd.listeners": 4,
     "chatd.ports": 4,
     "chatd.lag": 4,

@@ -125,7 +125,7 @@ def test_it_is_not_ready_before_it_can_be_entered_nor_when_the_disk_fails_nor_at
 
 
 def test_it_is_told_where_it_is_and_stays_on_this_machine(start_server: Any) -> None:
-    server = start_server("--metrics-port=0", "--public")
+    server = start_server("--metrics-port=0", "--public", "--registration=closed")
     places = [place for place in server.listeners if place["protocol"] == "metrics"]
     assert {place["host"] for place in places} <= {"127.0.0.1", "::1"}
     assert f"Metrics:  http://localhost:{places[0]['port']}/metrics" in server.output()

@@ -152,8 +152,12 @@ def imported_in(folder: str) -> set[str]:
     return found - sys.stdlib_module_names - own
 
 
+IMPORTED_AS = {"argon2-cffi": "argon2"}
+
+
 def names_in(requirements: str) -> set[str]:
-    return {re.split("[>=]", line)[0].replace("-", "_") for line in requirements.split()}
+    names = (re.split("[>=]", line)[0] for line in requirements.split())
+    return {IMPORTED_AS.get(name, name).replace("-", "_") for name in names}
 
 
 def test_what_is_imported_is_declared(declared: configparser.ConfigParser) -> None:

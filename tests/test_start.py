@@ -135,7 +135,7 @@ def test_an_unresolvable_own_name_does_not_matter(start_server: Any) -> None:
         "socket.getaddrinfo = only_numbers\n"
         "socket.gethostbyname = socket.gethostname = socket.getfqdn = refuse\n"
     )
-    server = start_server("--public", until="made")
+    server = start_server("--public", "--registration=closed", until="made")
     (server.folder / "sitecustomize.py").write_text(code)
     path = [str(server.folder), *filter(None, [server.environ.get("PYTHONPATH")])]
     server.environ["PYTHONPATH"] = os.pathsep.join(path)
@@ -203,7 +203,8 @@ def test_a_second_server_on_one_data_folder(start_server: Any, command: str) -> 
 )
 def test_a_mistake(start_server: Any, command: str, option: str, status: int, told: str) -> None:
     """A22: one line that says what is wrong and what to do; a status; no traceback, and no page of help."""
-    refused(start_server(option, command=command, until="spawned"), status, told)
+    chosen = {"CHATD__ACCOUNTS__REGISTRATION": "closed"}
+    refused(start_server(option, command=command, environ=chosen, until="spawned"), status, told)
 
 
 def test_a_mistake_leaves_nothing_behind(start_server: Any) -> None:

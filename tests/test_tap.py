@@ -25,6 +25,7 @@ NAMES = {
     "public",
     "data-dir",
     "config",
+    "registration",
     "journal",
     "no-detect",
     "ready-file",
@@ -69,8 +70,10 @@ def test_options_become_settings() -> None:
         "--journal=memory:",
         "--no-detect",
         "--ready-file=/r",
+        "--registration=invite",
     ).loaded
     server = loaded.settings.server
+    assert loaded.settings.accounts.registration == "invite"
     assert (server.port, server.line_port, server.interface) == ("0", "none", "127.0.0.1")
     assert (server.public, server.detect) == (True, False)
     assert (server.data_dir, server.ready_file) == ("/d", "/r")
@@ -81,7 +84,10 @@ def test_options_become_settings() -> None:
 def test_what_is_not_given_is_left_to_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A21: command line, then environment, then file."""
     path = tmp_path / "chatd.toml"
-    path.write_text("[server]\nport = 1\nline_port = 1\ninterface = '::1'\npublic = true\ndetect = false\n")
+    path.write_text(
+        "[server]\nport = 1\nline_port = 1\ninterface = '::1'\npublic = true\ndetect = false\n"
+        "[accounts]\nregistration = 'closed'\n"
+    )
     monkeypatch.setenv("CHATD__SERVER__LINE_PORT", "2")
     server = parsed("--config", str(path), "--interface=127.0.0.1").loaded.settings.server
     assert (server.port, server.line_port, server.interface) == (1, "2", "127.0.0.1")

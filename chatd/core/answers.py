@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import UNSET
+
 from chatd.core import comeback, commands, replies
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
@@ -36,16 +38,22 @@ WORDS = {
     Code.OUTCOME_UNKNOWN: "it is not known whether this was stored; repeat it with the same msg_id",
     Code.MSG_ID_REUSED: "this msg_id was used for something else",
     Code.NO_SUCH_MESSAGE: "this message is not there any more",
+    Code.ACCOUNT_EXISTS: "somebody else took this name just now",
+    Code.AUTH_FAILED: "this invite is not good any more; ask for another one",
+    Code.NICK_CONFUSABLE: "somebody else took a name that looks like this one just now",
     Code.INTERNAL: "something went wrong in the server; it was logged",
 }
 
 
 def logged_in(context: Context, command: commands.Auth, entry: Entry, known: dict[str, int] | None) -> Reply:
+    user = context.me.user
     return replies.LoggedIn(
         re=command.id,
         session=context.session_id,
-        nick=context.me.user.nick,
-        rooms=known_rooms(context, known or {}),
+        nick=user.nick,
+        # Who was in already knows them, and what was read where.
+        rooms=[] if known is None and user.account is not None else known_rooms(context, known or {}),
+        account=UNSET if user.account is None else user.account,
         token=token_of(context),
     )
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chatd.core import effects
+from chatd.core import effects, membership
 from chatd.core.codes import Code
 from chatd.core.effects import Effect
 from chatd.core.events import (
+    AccountDisabled,
+    AccountMade,
     AwayChanged,
+    Became,
     BookmarksMoved,
     Entry,
     Event,
+    InviteMade,
     Joined,
     LoggedIn,
     LoggedOut,
@@ -24,6 +28,8 @@ from chatd.core.events import (
     NickChanged,
     Numbered,
     Parted,
+    PasswordChanged,
+    PasswordRehashed,
     Purged,
     ReadMarked,
     Related,
@@ -67,7 +73,7 @@ def room_made(state: State, entry: Entry, event: RoomMade) -> list[Effect]:
 
 
 def read_marked(state: State, entry: Entry, event: ReadMarked) -> list[Effect]:
-    return [effects.CursorMoved(event.user_id, event.room_id, event.seq)]
+    return [effects.CursorMoved(event.user_id.partition(".")[0], event.room_id, event.seq)]
 
 
 def purged(state: State, entry: Entry, event: Purged) -> list[Effect]:
@@ -84,6 +90,8 @@ def bookmarks_moved(state: State, entry: Entry, event: BookmarksMoved) -> list[E
 def logged_in(state: State, entry: Entry, event: LoggedIn) -> list[Effect]:
     if event.session_id in state.sessions:
         return NOTHING
+    if lost := membership.unfit(state, event.user_id, event.account):
+        return [lost]
     user = state.users.get(event.user_id)
     if user is None:
         taken = state.nick_taken(event.nick, event.user_id)
@@ -92,7 +100,7 @@ def logged_in(state: State, entry: Entry, event: LoggedIn) -> list[Effect]:
         user = state.users[event.user_id] = User(event.user_id, event.nick, event.account, event.bot)
         state.call(user, event.nick)
     user.sessions.add(event.session_id)
-    state.sessions[event.session_id] = Session(event.session_id, user)
+    state.sessions[event.session_id] = Session(event.session_id, user, device=event.device)
     return NOTHING
 
 
@@ -166,9 +174,14 @@ def _leave(state: State, session: Session, room_id: str, reason: str) -> effects
 
 
 def _lost(taken: str) -> effects.Rejected:
-    if taken == "same":
-        return effects.Rejected(Code.NICK_IN_USE, "this name is in use")
-    return effects.Rejected(Code.NICK_CONFUSABLE, "this name looks like another that is in use")
+    return effects.Rejected(*LOST[taken])
+
+
+LOST = {
+    "same": (Code.NICK_IN_USE, "this name is in use"),
+    "alike": (Code.NICK_CONFUSABLE, "this name looks like another that is in use"),
+    "owned": (Code.NICK_RESERVED, "this name belongs to an account"),
+}
 
 
 APPLY: dict[type[Event], Callable[[State, Entry, Any], list[Effect]]] = {
@@ -185,4 +198,10 @@ APPLY: dict[type[Event], Callable[[State, Entry, Any], list[Effect]]] = {
     Joined: joined,
     Parted: parted,
     AwayChanged: away_changed,
+    AccountMade: membership.account_made,
+    PasswordChanged: membership.password_changed,
+    PasswordRehashed: membership.password_rehashed,
+    AccountDisabled: membership.account_disabled,
+    InviteMade: membership.invite_made,
+    Became: membership.became,
 }

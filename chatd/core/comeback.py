@@ -73,6 +73,10 @@ def come_back(context: Context, command: ComeBack) -> list[Effect]:
     kept: KeptBookmark | None = context.known
     if kept is None:
         raise Refusal(Code.SESSION_EXPIRED, "nobody can come back with this word, or no longer; choose a name")
+    account = context.state.accounts.by_id.get(kept.bookmark.user_id)
+    if account is not None:  # a word can be guessed more easily than a password
+        reason = f"{account.name} has an account now: type that name, and then its password"
+        raise Refusal(Code.ACCOUNT_REQUIRED, reason, details={"account": account.name})
     bookmark, told = placed(context, kept.bookmark, command)
     present = context.state.users.get(bookmark.user_id)
     nick = near_nick(context, bookmark) if present is None else present.nick

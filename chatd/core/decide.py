@@ -1,7 +1,7 @@
 """`decide` looks at a command and either refuses it or says what is to be done. It reads and never writes.
 
-The rules themselves are in `entrance` and `comeback` (who one is), `places` (rooms), `messages` (what is said) and
-`lists` (what can be looked up); here is the table of them, and who may ask for what.
+The rules themselves are in `entrance`, `identity` and `comeback` (who one is), `places` (rooms), `messages` (what is
+said) and `lists` (what can be looked up); here is the table of them, and who may ask for what.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chatd.core import comeback, commands, entrance, lists, messages, places
+from chatd.core import comeback, commands, entrance, identity, lists, messages, places
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.context import Context
@@ -17,7 +17,7 @@ from chatd.core.effects import Effect
 
 DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
     commands.Hello: entrance.hello,
-    commands.Auth: entrance.auth,
+    commands.Auth: identity.auth,
     commands.ComeIn: comeback.come_in,
     commands.ComeBack: comeback.come_back,
     commands.Ping: entrance.ping,

@@ -108,6 +108,36 @@ class Renamed(Effect, frozen=True):
     new: str
 
 
+class Became(Effect, frozen=True):
+    """A session is another user's now. In `left` the old one is no longer, in `entered` the new one was not before."""
+
+    session_id: str
+    left: tuple[str, ...]
+    entered: tuple[str, ...]
+    old: str
+    new: str
+
+
+class AccountChanged(Effect, frozen=True):
+    """Something of an account is committed: it was made, disabled, or has another password."""
+
+    user_id: str
+
+
+class InviteKept(Effect, frozen=True):
+    """From now on this invite is good."""
+
+    key: str
+
+
+class Ended(Effect, frozen=True):
+    """These sessions must not go on; they are told why."""
+
+    session_ids: tuple[str, ...]
+    code: Code
+    reason: str
+
+
 class AwayChanged(Effect, frozen=True):
     """A user who is in these rooms went away (a message) or came back (None)."""
 

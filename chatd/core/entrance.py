@@ -1,4 +1,7 @@
-"""Rules of the entrance: hello, who one is, what one is called, and going."""
+"""Rules of the entrance: hello, being a guest or who one was before, what one is called, and going.
+
+Accounts and their passwords are in `identity`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,23 @@ from msgspec import UNSET
 
 from chatd.core import names, tokens
 from chatd.core.codes import Code, Refusal
-from chatd.core.commands import Auth, Hello, Nick, Ping, Quit
-from chatd.core.context import UNASKED, Context
-from chatd.core.effects import Answer, Append, Effect, Fetch, Greet, Leave
+from chatd.core.commands import Hello, Nick, Ping, Quit
+from chatd.core.context import Context
+from chatd.core.effects import Answer, Append, Effect, Greet, Leave
 from chatd.core.events import LoggedIn, NickChanged
-from chatd.core.questions import CursorsWanted
 from chatd.core.replies import NickTaken, Pong, Welcome
 from chatd.core.sizes import check_size
 from chatd.core.views import moment
 
 VERSIONS = (1,)
 CAPABILITIES = frozenset({"echo", "presence", "typing", "relations", "data", "bot"})
-MECHANISMS = ("guest", "token")
+MECHANISMS = ("guest", "token", "password", "register", "invite")
+# What each kind of registration leaves of them.
+MECHANISMS_OF = {
+    "open": MECHANISMS,
+    "invite": ("guest", "token", "password", "invite"),
+    "closed": ("guest", "token", "password"),
+}
 
 
 def hello(context: Context, command: Hello) -> list[Effect]:
@@ -38,32 +46,12 @@ def hello(context: Context, command: Hello) -> list[Effect]:
         network=rules.network,
         time=moment(context.now),
         limits=rules.limits.told(trusted=context.trusted),
-        auth=list(MECHANISMS),
-        registration="closed",
+        auth=list(MECHANISMS_OF[rules.registration]),
+        registration=rules.registration,
         durability=rules.durability,
         motd=rules.motd or UNSET,
     )
     return [Greet(caps), Answer(reply)]
-
-
-def auth(context: Context, command: Auth) -> list[Effect]:
-    """Let somebody in, as a new guest or, by a token, as the guest of before."""
-    if context.session is not None:
-        raise Refusal(Code.INVALID_PARAMS, f"you are logged in already, as {context.session.user.nick}")
-    if command.mechanism == "guest":
-        return [Append((enter_as_guest(context, command.nick),))]
-    if command.mechanism in ("register", "invite"):
-        raise Refusal(Code.REGISTRATION_CLOSED, "this server has no accounts yet; come in as a guest")
-    if command.mechanism != "token":
-        raise Refusal(
-            Code.AUTH_FAILED,
-            f"this server does not know the mechanism {command.mechanism!r} yet; it knows {', '.join(MECHANISMS)}",
-            details={"auth": list(MECHANISMS)},
-        )
-    event = enter_by_token(context, command.token, command.nick)
-    if context.known is UNASKED:
-        return [Fetch(CursorsWanted(event.user_id))]
-    return [Append((event,), known=context.known)]
 
 
 def enter_as_guest(context: Context, wish: str | None) -> LoggedIn:
@@ -75,22 +63,26 @@ def enter_as_guest(context: Context, wish: str | None) -> LoggedIn:
 
 
 def enter_by_token(context: Context, token: str | None, wish: str | None) -> LoggedIn:
-    """The login of a guest who was here before."""
-    rules = context.rules
+    """The login of somebody who was here before."""
+    rules, state = context.rules, context.state
     if not token:
         raise Refusal(Code.INVALID_PARAMS, "the mechanism token needs a token")
     identity = tokens.read(rules.secret, token, now=context.now / 1e6, lifetime=rules.token_seconds)
-    if identity is None:
-        raise Refusal(Code.SESSION_EXPIRED, "this token is not valid any more; log in as a guest")
-    present = context.state.users.get(identity.user_id)
+    if identity is None or not state.accounts.is_good(identity.user_id, identity.generation):
+        raise Refusal(Code.SESSION_EXPIRED, "this token is not valid any more; log in anew")
+    present, account = state.users.get(identity.user_id), state.accounts.by_id.get(identity.user_id)
     nick = present.nick if present is not None else nick_for(context, wish or identity.nick, identity.user_id)
-    return LoggedIn(context.session_id, identity.user_id, nick, bot="bot" in context.caps)
+    name = None if account is None else account.name
+    return LoggedIn(context.session_id, identity.user_id, nick, name, "bot" in context.caps, identity.device)
 
 
 def token_of(context: Context) -> str:
-    """The token with which the one who asks can come back as the same guest."""
-    user = context.me.user
-    return tokens.sign(context.rules.secret, tokens.Identity(user.id, user.nick, context.now // 1_000_000))
+    """The token with which the one who asks can come back as the same person."""
+    user, device = context.me.user, context.me.device
+    account = context.state.accounts.by_id.get(user.id)
+    generation = 0 if account is None else account.generation
+    identity = tokens.Identity(user.id, user.nick, context.now // 1_000_000, generation, device)
+    return tokens.sign(context.rules.secret, identity)
 
 
 def nick(context: Context, command: Nick) -> list[Effect]:
@@ -110,6 +102,9 @@ def nick_for(context: Context, wish: str, user_id: str) -> str:
         taken = state.nick_taken(wish, user_id)
     except names.NameRefused as fault:
         raise nick_refused(context, fault.code, fault.reason, wish) from None
+    if taken == "owned":
+        reason = f"the name {wish} belongs to an account; log in with its password, or take another"
+        raise nick_refused(context, Code.NICK_RESERVED, reason, wish)
     if taken == "same":
         raise nick_refused(context, Code.NICK_IN_USE, f"the name {wish} is in use", wish)
     if taken == "alike":
@@ -118,9 +113,12 @@ def nick_for(context: Context, wish: str, user_id: str) -> str:
 
 
 def nick_refused(context: Context, code: Code, reason: str, wish: str) -> Refusal:
-    """A refusal that suggests a nick that would do."""
-    suggestion = names.suggest(wish, lambda nick: not context.state.nick_taken(nick, ""))
-    return Refusal(code, reason, details={"suggestion": suggestion})
+    """A refusal that suggests a nick that would do, and names the account that the wished one belongs to."""
+    account = context.state.accounts.called(wish) if code == Code.NICK_RESERVED else None
+    near = wish if account is None else f"{account.name}_2"  # whoever comes by mistake sees that it is not the same
+    suggestion = names.suggest(near, lambda nick: not context.state.nick_taken(nick, ""))
+    owned = {} if account is None else {"account": account.name}
+    return Refusal(code, reason, details={"suggestion": suggestion, **owned})
 
 
 def ping(context: Context, command: Ping) -> list[Effect]:

@@ -141,6 +141,50 @@ class BookmarksMoved(Kept, frozen=True, tag="bookmarks/1"):
     most: int = 0
 
 
+class AccountMade(Kept, frozen=True, tag="account/1"):
+    """From now on a name belongs to this user. `verifier` is what is kept of the password: never the password.
+
+    With an `invite` (its key), that one is used up by it.
+    """
+
+    user_id: str
+    name: str
+    verifier: str
+    invite: str = ""
+
+
+class PasswordChanged(Kept, frozen=True, tag="password/1"):
+    """An account has another password. What was given out to come back with before is no longer good for anything.
+
+    All its sessions end but the one with this id.
+    """
+
+    user_id: str
+    verifier: str
+    session_id: str = ""
+
+
+class PasswordRehashed(Kept, frozen=True, tag="rehash/1"):
+    """What is kept of the same password was made anew, by other settings; nothing else changes."""
+
+    user_id: str
+    verifier: str
+
+
+class AccountDisabled(Kept, frozen=True, tag="disabled/1"):
+    """An account cannot be used any more, or can again. Its name stays its own."""
+
+    user_id: str
+    disabled: bool
+
+
+class InviteMade(Kept, frozen=True, tag="invite/1"):
+    """Whoever has the word of this key can make one account until `expires` (microseconds since 1970)."""
+
+    key: str
+    expires: int
+
+
 # -- passing ---------------------------------------------------------------------------------------------
 
 
@@ -152,6 +196,17 @@ class LoggedIn(Passing, frozen=True, tag="login/1"):
     nick: str
     account: str | None = None
     bot: bool = False
+    device: str = ""
+
+
+class Became(Passing, frozen=True, tag="became/1"):
+    """A session that was a guest's is an account's from now on, in the rooms where it is."""
+
+    session_id: str
+    user_id: str
+    nick: str
+    account: str
+    device: str = ""
 
 
 class LoggedOut(Passing, frozen=True, tag="logout/1"):
@@ -191,7 +246,20 @@ class AwayChanged(Passing, frozen=True, tag="away/1"):
     message: str | None
 
 
-STORED = MessageSent | Related | RoomChanged | RoomMade | ReadMarked | Purged | BookmarksMoved
+STORED = (
+    MessageSent
+    | Related
+    | RoomChanged
+    | RoomMade
+    | ReadMarked
+    | Purged
+    | BookmarksMoved
+    | AccountMade
+    | PasswordChanged
+    | PasswordRehashed
+    | AccountDisabled
+    | InviteMade
+)
 
 
 # -- entries ---------------------------------------------------------------------------------------------

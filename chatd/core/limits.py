@@ -5,7 +5,7 @@ Every field of `Limits` is a setting of `[limits]` with the same name and defaul
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -75,3 +75,5 @@ class Rules(Struct, frozen=True, kw_only=True):
     durability: str
     secret: bytes
     token_seconds: float = 365 * 86400.0
+    registration: Literal["open", "invite", "closed"] = "open"
+    password_chars: int = 8

@@ -100,6 +100,7 @@ def sessions(context: Context, command: List) -> Iterable[tuple[str, Callable[[]
             lambda one=session_id: {  # type: ignore[misc]
                 "session": one,
                 "current": one == context.session_id,
+                **({"device": state.sessions[one].device} if state.sessions[one].device else {}),
                 "rooms": sorted(state.rooms[room].name for room in state.sessions[one].rooms),
             },
         )

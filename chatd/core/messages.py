@@ -22,7 +22,7 @@ from chatd.core.views import Gap, microseconds
 
 
 def send(context: Context, command: Send) -> list[Effect]:
-    """Say something, in a room that one is in, or to somebody who is here."""
+    """Say something, in a room that one is in, or to somebody who is here or has an account."""
     body = command.body
     check_body(context, body)
     check_msg_id(command.msg_id)
@@ -62,14 +62,14 @@ def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], st
 def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str]:
     """The direct room with somebody, and what has to be proposed before something is said there."""
     me = context.me.user
-    other = context.state.user_called(to.removeprefix("@"))
+    other = context.state.person_called(to.removeprefix("@"))
     if other is None:
         raise Refusal(Code.NO_SUCH_USER, f"nobody here is called {to.removeprefix('@')}", details={"to": to})
-    room_id = direct_id(me.id, other.id)
+    room_id = direct_id(me.id, other[0])
     room = context.state.rooms.get(room_id)
     if room is not None and room.kept:
         return (), room_id
-    parties = tuple(sorted({me.id: me.nick, other.id: other.nick}.items()))
+    parties = tuple(sorted({me.id: me.nick, other[0]: other[1]}.items()))
     return (RoomMade(room_id, "", parties),), room_id
 
 
@@ -206,7 +206,7 @@ def mark_read(context: Context, command: MarkRead) -> list[Effect]:
             details={"room": command.room, "last_seq": room.last_seq},
         )
     if context.known is UNASKED:
-        return [Fetch(CursorsWanted(context.me.user.id))]
+        return [Fetch(CursorsWanted(context.me.reads_as))]
     command = structs.replace(command, seq=max(command.seq, context.known.get(room.id, 0)))
-    events = (ReadMarked(context.me.user.id, room.id, command.seq),) if room.kept else ()
+    events = (ReadMarked(context.me.reads_as, room.id, command.seq),) if room.kept else ()
     return [Append(events, command=command)]

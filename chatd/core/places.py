@@ -24,7 +24,7 @@ def join(context: Context, command: Join) -> list[Effect]:
     is_first = False
     if command.since == "last":
         if context.known is UNASKED:
-            return [Fetch(CursorsWanted(context.me.user.id))]
+            return [Fetch(CursorsWanted(context.me.reads_as))]
         room = find(context, command.room)
         cursor = context.known.get(room.id) if room is not None else None
         is_first = cursor is None
@@ -43,7 +43,7 @@ def first_cursor(context: Context, room: Room) -> tuple[Event, ...]:
 
     A room in which nothing was ever said has no place for a cursor: joining must not keep rooms for ever.
     """
-    return (ReadMarked(context.me.user.id, room.id, room.last_seq),) if room.kept else ()
+    return (ReadMarked(context.me.reads_as, room.id, room.last_seq),) if room.kept else ()
 
 
 def resume(context: Context, command: Resume) -> list[Effect]:

@@ -87,6 +87,66 @@ class KeptBookmark(Struct, frozen=True):
     time: int
 
 
+class VerifierWanted(Question, frozen=True):
+    """What is kept of an account's password, answered with a string or None. Only the hub's proof asks for it."""
+
+    user_id: str
+
+
+class InviteWanted(Question, frozen=True):
+    """Until when the invite with this key is good (microseconds since 1970), or None if there is none."""
+
+    key: str
+
+
+class Proof(Question, frozen=True):
+    """Whether this is the password of an account; the hub sees to it, and how often. Answered `Proven` or None.
+
+    `account` is the name as it was typed; `user_id` is empty if there is no such account, which takes as long.
+    `key` is that of the bookmark that is wanted as well, `reads_as` whose cursors.
+    """
+
+    account: str
+    user_id: str
+    password: str
+    reads_as: str = ""
+    key: str = ""
+
+
+class Proven(Struct, frozen=True):
+    """The password was right. `bookmark` and `cursors` are what was asked for with it.
+
+    `is_first`: no other connection of the account holds its bookmark now.
+    """
+
+    cursors: dict[str, int]
+    bookmark: KeptBookmark | None = None
+    is_first: bool = True
+
+
+class HashWanted(Question, frozen=True):
+    """What is to be kept of a password; the hub sees to it. With the key of an `invite`, only if that is good."""
+
+    password: str
+    invite: str = ""
+
+
+class Hashed(Struct, frozen=True):
+    """What is to be kept of a password; empty if the invite is not good."""
+
+    verifier: str
+
+
+class StoredAccount(Struct, frozen=True):
+    """An account as the journal keeps it, without what is kept of its password. `made` in microseconds since 1970."""
+
+    user_id: str
+    name: str
+    made: int
+    generation: int = 1
+    disabled: bool = False
+
+
 class StoredRoom(Struct, frozen=True):
     """A room as the journal keeps it. `parties` as in `RoomMade`; `topic` as last changed."""
 
@@ -99,7 +159,8 @@ class StoredRoom(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """What a hub starts from: all rooms, and the secret with which tokens are signed (32 bytes)."""
+    """What a hub starts from: all rooms, the secret with which tokens are signed (32 bytes), and all accounts."""
 
     rooms: list[StoredRoom]
     secret: bytes
+    accounts: list[StoredAccount] = []

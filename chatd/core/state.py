@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
+from chatd.core.accounts import Accounts
 from chatd.core.names import fold, skeleton
-from chatd.core.questions import StoredRoom
+from chatd.core.questions import Snapshot, StoredAccount, StoredRoom
 
 
 @dataclass(slots=True)
@@ -32,6 +34,12 @@ class Session:
     id: str
     user: User
     rooms: set[str] = field(default_factory=set)
+    device: str = ""
+
+    @property
+    def reads_as(self) -> str:
+        """Whose read cursors are its own: each device of an account has some."""
+        return reads_as(self.user.id, self.device)
 
 
 @dataclass(slots=True)
@@ -61,9 +69,10 @@ class Room:
 class State:
     """Everything that is known now. Reading is free; writing is `apply`'s."""
 
-    __slots__ = ("by_name", "directs", "nicks", "rooms", "sessions", "skeletons", "users")
+    __slots__ = ("accounts", "by_name", "directs", "nicks", "rooms", "sessions", "skeletons", "users")
 
     def __init__(self) -> None:
+        self.accounts = Accounts()
         self.users: dict[str, User] = {}
         self.sessions: dict[str, Session] = {}
         self.rooms: dict[str, Room] = {}
@@ -86,26 +95,42 @@ class State:
         return None if room_id is None else self.rooms[room_id]
 
     def nick_taken(self, nick: str, user_id: str) -> str:
-        """Empty if this user may be called so; else `same` or `alike`: another has it, or one that looks alike."""
-        if self.nicks.get(fold(nick), user_id) != user_id:
+        """Empty if this user may be called so; else why not.
+
+        `owned`: it is the name of another's account; `same`: another has it now; `alike`: it looks like one of these.
+        """
+        folded, look = fold(nick), skeleton(nick)
+        owned = self.accounts.taken(folded, look, user_id)
+        if owned == "owned":
+            return owned
+        if self.nicks.get(folded, user_id) != user_id:
             return "same"
-        if self.skeletons.get(skeleton(nick), user_id) != user_id:
-            return "alike"
-        return ""
+        return owned if self.skeletons.get(look, user_id) == user_id else "alike"
+
+    def person_called(self, name: str) -> tuple[str, str] | None:
+        """The id and the nick of who has this nick now, or owns this name and may be away."""
+        user = self.user_called(name)
+        if user is not None:
+            return user.id, user.nick
+        account = self.accounts.called(name)
+        if account is None or account.disabled:
+            return None
+        user = self.users.get(account.id)
+        return account.id, account.name if user is None else user.nick
 
     def rooms_of(self, user: User) -> tuple[str, ...]:
         """The ids of the named rooms that any session of the user is in, in a steady order."""
         return tuple(sorted({room for session in user.sessions for room in self.sessions[session].rooms}))
 
     def direct_with(self, user_id: str, nick: str) -> Room | None:
-        """The user's direct room with the one who is, or was last, called so."""
-        other = self.user_called(nick)
+        """The user's direct room with the one who is, or was last, called so, or owns the name."""
+        other = self.person_called(nick)
         wanted = fold(nick)
         for room_id in sorted(self.directs.get(user_id, ())):
             room = self.rooms[room_id]
             parties = room.parties or {}
             partner = next((party for party in parties if party != user_id), user_id)  # perhaps oneself
-            if other.id == partner if other is not None else fold(parties[partner]) == wanted:
+            if other[0] == partner if other is not None else fold(parties[partner]) == wanted:
                 return room
         return None
 
@@ -140,6 +165,21 @@ class State:
         room.kept = True
         room.topic, room.first_seq, room.last_seq = stored.topic, stored.first_seq, stored.last_seq
 
+    def load_all(self, snapshot: Snapshot) -> None:
+        """Take up what the journal kept."""
+        for room in snapshot.rooms:
+            self.load(room)
+        for account in snapshot.accounts:
+            self.load_account(account)
+
+    def load_account(self, stored: StoredAccount) -> None:
+        """Take up an account as the journal kept it; its direct rooms are called after it."""
+        self.accounts.add(stored)
+        for room_id in self.directs.get(stored.user_id, ()):
+            parties = self.rooms[room_id].parties
+            if parties is not None:
+                parties[stored.user_id] = stored.name
+
     def add_room(self, room_id: str, name: str, parties: tuple[tuple[str, str], ...] = ()) -> Room:
         """A new room with a new id. If another room has its name already, that one goes on being found by it."""
         room = self.rooms[room_id] = Room(room_id, name, dict(parties) if parties else None)
@@ -173,9 +213,14 @@ class State:
                 del table[key]
 
 
+def reads_as(user_id: str, device: str) -> str:
+    """The name of a user's read cursors on a device."""
+    return f"{user_id}.{blake2b(device.encode(), digest_size=8).hexdigest()}" if device else user_id
+
+
 def event_id(room_id: str, seq: int) -> str:
     """The id of a durable event, for ever."""
     return f"{room_id}:{seq}"
 
 
-__all__ = ["Room", "Session", "State", "User", "event_id"]
+__all__ = ["Room", "Session", "State", "User", "event_id", "reads_as"]

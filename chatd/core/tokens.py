@@ -1,7 +1,8 @@
-"""Tokens: the way back to a guest's identity, over a restart or a crash of the server.
+"""Tokens: the way back to one's identity without a password, over a restart or a crash of the server.
 
 A token is signed (HMAC-SHA256, RFC 2104) with the journal's secret and stored nowhere, so guests cost nothing
-once they are gone. It tells the user id, the nick at the time, and when it was issued.
+once they are gone. It tells the user id, the nick at the time, and when it was issued; that of an account is good for
+as long as its password stays as it is.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ SIGNATURE_BYTES = 16
 
 
 class Identity(Struct, frozen=True, array_like=True):
-    """Who a token is for. `issued` in seconds since 1970."""
+    """Who a token is for. `issued` in seconds since 1970.
+
+    `generation` is the account's at the time, and 0 for a guest; a changed password has made it another one.
+    """
 
     user_id: str
     nick: str
     issued: int
+    generation: int = 0
+    device: str = ""
 
 
 def sign(secret: bytes, identity: Identity) -> str:

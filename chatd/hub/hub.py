@@ -27,6 +27,7 @@ from chatd.core.limits import Rules
 from chatd.core.questions import Snapshot
 from chatd.core.state import State
 from chatd.core.views import Closing, Error
+from chatd.hub.accounts import Accounts
 from chatd.hub.comebacks import Comebacks
 from chatd.hub.counts import Counts
 from chatd.hub.fanout import Fanout
@@ -80,6 +81,7 @@ class Hub:
         self.guard = Guard(rules.limits, reactor.seconds)
         self.on_change: list[Callable[[Settings], None]] = []  # called when the settings have changed
         self.comebacks = Comebacks(self)
+        self.accounts = Accounts(self)
         self._proposals: list[Proposal] = []
         self.touched: list[Any] = []  # connections that have something to flush at the end of the turn
         self._ready: dict[Link, None] = {}
@@ -90,9 +92,8 @@ class Hub:
     # -- beginning and end --------------------------------------------------------------------------------
 
     def start(self, snapshot: Snapshot) -> None:
-        """Begin with the rooms that the journal keeps."""
-        for room in snapshot.rooms:
-            self.state.load(room)
+        """Begin with the rooms and accounts that the journal keeps."""
+        self.state.load_all(snapshot)
         self.keepalive.start()
 
     def stop(self, reconnect_after: float = 1.0) -> Deferred[None]:
@@ -248,7 +249,7 @@ class Hub:
 
     def fetch(self, link: Link, command: Command, effect: Fetch) -> None:
         """Ask the journal, and decide again with its answer."""
-        answered = self.comebacks.ask(link, effect.question)
+        answered = self.accounts.ask(link, effect.question)
         link.blocked = True
         answered.addCallbacks(self.fetched, self.not_fetched, callbackArgs=(link, command), errbackArgs=(link, command))
 
@@ -353,7 +354,7 @@ class Hub:
         """If the login of a link has come through, it has its session from now on."""
         link.session = session = self.state.sessions.get(link.id)
         if session is not None:
-            self.log.info("logged in session={session} nick={nick}", session=link.id, nick=session.user.nick)
+            self.accounts.entered(link, session.user)
 
     # -- the end of the turn ------------------------------------------------------------------------------
 

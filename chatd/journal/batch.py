@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any
 
 from chatd.core.events import Bookmark, Numbered, Proposal, Related, RoomMade
+from chatd.journal.accounts import AccountBatch
 from chatd.journal.chain import START, digest_of, link
 from chatd.journal.order import Counter, Earlier
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
@@ -84,6 +85,7 @@ class Batch:
         self._bookmarks: dict[str, tuple[str, int, bytes]] = {}
         self._bookmarks_from = 0  # no older ones are kept
         self._most_bookmarks = 0
+        self.accounts = AccountBatch(connection)
 
     @property
     def is_empty(self) -> bool:
@@ -97,7 +99,7 @@ class Batch:
 
     def _has_more(self) -> bool:
         written = (self._replaced, self._made, self._topics, self._cursors, self._purged, self._bookmarks)
-        return any(written) or bool(self._bookmarks_from or self._most_bookmarks)
+        return any(written) or bool(self._bookmarks_from or self._most_bookmarks) or not self.accounts.is_empty
 
     # -- the shelf ----------------------------------------------------------------------------------------
 
@@ -218,7 +220,7 @@ class Batch:
         for no, first in self._purged.items():
             execute(BEGIN_WITH, (first, event_id(no, first - 1), no))
             execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (event_id(no, 0), event_id(no, first) - 1))
-
+        self.accounts.write()
         if self._bookmarks:
             many(KEEP_BOOKMARK, list(self._bookmarks.values()))
         if self._bookmarks_from:
@@ -237,6 +239,8 @@ class Batch:
         if self._made:
             made = connection.execute("SELECT 1 FROM rooms WHERE (no, room_id) = (?, ?)", self._made[-1][:2])
             return made.fetchone() is not None
+        if not self.accounts.is_empty:
+            return self.accounts.is_in(connection)
         return False  # cursors only move forward, and bookmarks are moved again: both may well be told twice
 
 

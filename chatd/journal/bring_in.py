@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from chatd.core.codes import Refusal
 from chatd.core.events import Numbered, Related
-from chatd.core.names import fold
+from chatd.core.names import check_nick, fold
+from chatd.core.questions import StoredAccount
 from chatd.core.views import moment
 from chatd.errors import Exit, OperatorError
-from chatd.journal import chain, schema
-from chatd.journal.exported import CursorLine, EventLine, Head, LostLine, RoomLine, blob_of, read_line
+from chatd.journal import accounts, chain, schema
+from chatd.journal.exported import AccountLine, CursorLine, EventLine, Head, LostLine, RoomLine, blob_of, read_line
 from chatd.journal.schema import SEQ_MASK, event_id
 from chatd.journal.stored import decode, encode, msg_key
 from chatd.journal.verify import Tell, Verified, verify
@@ -85,7 +87,7 @@ class _Import:
         for number, raw in enumerate(lines, 1):
             try:
                 self._line(number, raw)
-            except (ValueError, TypeError, OverflowError, RecursionError) as error:  # msgspec's own among them
+            except (ValueError, TypeError, OverflowError, RecursionError, Refusal) as error:  # msgspec's own among them
                 raise _refused(f"export {self._where}, line {number}", " ".join(str(error).split())) from error
         if not number:
             raise _refused(f"export {self._where}", "it is empty")
@@ -103,6 +105,8 @@ class _Import:
             self._lost(line)
         elif isinstance(line, CursorLine):
             self._cursor(line)
+        elif isinstance(line, AccountLine):
+            self._account(line)
 
     def _room(self, line: RoomLine) -> None:
         wanted = _taken(line.room_id, line.name, line.parties)
@@ -166,6 +170,16 @@ class _Import:
             self._connection.execute("INSERT INTO cursors VALUES (?, ?, ?)", (line.user_id, room.no, line.seq))
         except sqlite3.IntegrityError:
             raise ValueError("this user has a cursor in this room already") from None
+
+    def _account(self, line: AccountLine) -> None:
+        """An account without what is kept of its password has one that nothing fits."""
+        _check_time(line.made)
+        account = StoredAccount(line.user_id, check_nick(line.name), line.made, line.generation, line.disabled)
+        try:
+            self._connection.execute(accounts.INSERT, accounts.row_of(account))
+        except sqlite3.IntegrityError:
+            raise ValueError(f"the account {line.name} is there already, or one that looks like it") from None
+        self._connection.execute(accounts.VERIFY, (line.user_id, line.verifier))
 
     def _coming_room(self, room_id: str) -> _Coming:
         if room_id not in self._coming:

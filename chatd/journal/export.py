@@ -13,8 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from chatd.core.names import fold
+from chatd.core.questions import VerifierWanted
 from chatd.journal import salvage
-from chatd.journal.exported import CursorLine, Head, LostLine, RoomLine, event_line, line_bytes
+from chatd.journal.accounts import stored as accounts_of
+from chatd.journal.accounts import verifier
+from chatd.journal.exported import AccountLine, CursorLine, Head, LostLine, RoomLine, event_line, line_bytes
 from chatd.journal.salvage import Read, Stretch
 from chatd.journal.schema import SEQ_MASK, event_id
 
@@ -95,3 +98,19 @@ def lines(connection: sqlite3.Connection, told: list[Kept], lost: Lost) -> Itera
         statement = "SELECT user_id, seq FROM cursors WHERE room_no = ? ORDER BY user_id"
         for user_id, seq in connection.execute(statement, (room.no,)):
             yield line_bytes(CursorLine(user_id=user_id, room_id=room.room_id, seq=seq))
+
+
+def accounts(connection: sqlite3.Connection, with_passwords: bool) -> Iterator[bytes]:
+    """The accounts in the same form; with what is kept of their passwords only if that is wanted."""
+    for one in list(accounts_of(connection)):
+        kept = verifier(connection, VerifierWanted(one.user_id)) if with_passwords else None
+        yield line_bytes(
+            AccountLine(
+                user_id=one.user_id,
+                name=one.name,
+                made=one.made,
+                generation=one.generation,
+                disabled=one.disabled,
+                verifier=kept or "",
+            )
+        )

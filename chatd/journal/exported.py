@@ -1,8 +1,8 @@
 """The form of an export: what was kept, as lines of JSON that another journal can take up again.
 
-The first line says what it is; then comes each room, followed by its events, and how far who has read. Whatever JSON
-cannot say exactly (bytes, times, numbers that are none) is there as it is stored as well. Files and tables are
-for others.
+The first line says what it is; then comes each room, followed by its events, and how far who has read; then the
+accounts. Whatever JSON cannot say exactly (bytes, times, numbers that are none) is there as it is stored as well. Files
+and tables are for others.
 """
 
 from __future__ import annotations
@@ -74,7 +74,20 @@ class CursorLine(Line, frozen=True, kw_only=True, tag="cursor"):
     seq: int
 
 
-_DECODER = msgspec.json.Decoder(Head | RoomLine | EventLine | LostLine | CursorLine)
+class AccountLine(Line, frozen=True, kw_only=True, tag="account"):
+    """An account. `verifier` is what is kept of its password, if that was asked for."""
+
+    user_id: str
+    name: str
+    made: int
+    generation: int = 1
+    disabled: bool = False
+    verifier: str = ""
+
+
+AnyLine = Head | RoomLine | EventLine | LostLine | CursorLine | AccountLine
+
+_DECODER = msgspec.json.Decoder(AnyLine)
 _ENCODER = msgspec.json.Encoder(enc_hook=repr)
 
 
@@ -83,9 +96,9 @@ def line_bytes(line: Line) -> bytes:
     return _ENCODER.encode(line) + b"\n"
 
 
-def read_line(raw: bytes) -> Head | RoomLine | EventLine | LostLine | CursorLine:
+def read_line(raw: bytes) -> AnyLine:
     """The inverse of `line_bytes`. Raises `msgspec.MsgspecError`."""
-    line: Head | RoomLine | EventLine | LostLine | CursorLine = _DECODER.decode(raw)
+    line: AnyLine = _DECODER.decode(raw)
     return line
 
 

@@ -21,15 +21,18 @@ from chatd.core.questions import (
     BookmarkWanted,
     CursorsWanted,
     EntryWanted,
+    InviteWanted,
     KeptBookmark,
     Page,
     PageWanted,
     Question,
     Snapshot,
     StoredRoom,
+    VerifierWanted,
 )
 from chatd.interfaces import Follower, IJournal
 from chatd.journal import NotOpen
+from chatd.journal.accounts import MemoryAccounts
 from chatd.journal.commits import Commits
 from chatd.journal.order import Counter, Earlier, settle
 from chatd.journal.pages import Row, fill, span
@@ -114,6 +117,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.secret = os.urandom(32)
+        self.accounts = MemoryAccounts()
         self._rooms: dict[str, _Room] = {}
         self._by_no: list[_Room] = []
         self._msg_ids: dict[tuple[str, str], tuple[_Room, int]] = {}
@@ -127,7 +131,7 @@ class Memory:
             StoredRoom(room_id, room.made.name, room.made.parties, room.first, room.counter.last_seq, room.topic)
             for room_id, room in self._rooms.items()
         ]
-        return Snapshot(rooms, self.secret)
+        return Snapshot(rooms, self.secret, list(self.accounts.accounts.values()))
 
     def write(self, proposals: Sequence[Proposal]) -> list[Entry]:
         """The entries of these proposals; they are kept from now on."""
@@ -143,6 +147,10 @@ class Memory:
             return dict(self._cursors.get(question.user_id, {}))
         if isinstance(question, BookmarkWanted):
             return self._bookmarks.get(question.key)
+        if isinstance(question, VerifierWanted):
+            return self.accounts.verifiers.get(question.user_id)
+        if isinstance(question, InviteWanted):
+            return self.accounts.invites.get(question.key)
         raise TypeError(f"no journal answers {type(question).__name__}")
 
     def _page(self, question: PageWanted) -> Page:

@@ -29,6 +29,7 @@ from chatd.core.events import (
     RoomChanged,
     RoomMade,
 )
+from chatd.journal import accounts
 from chatd.journal.stored import Identified, cleared, encode, is_same
 
 log = Logger()
@@ -53,6 +54,10 @@ class Earlier(Struct, frozen=True):
 
 class Shelf(Protocol):
     """What is stored, as it will be when the events before this one are committed."""
+
+    @property
+    def accounts(self) -> accounts.AccountShelf:
+        """The part that is about accounts."""
 
     def counter(self, room_id: str) -> Counter | None:
         """The room's counter, to be moved on; None if the room was never made."""
@@ -228,6 +233,11 @@ def _bookmarks_moved(shelf: Shelf, proposal: Proposal, event: BookmarksMoved, bl
     return passed(proposal)
 
 
+def _of_accounts(shelf: Shelf, proposal: Proposal, event: Event, blob: bytes) -> Entry:
+    code = accounts.take(shelf.accounts, event, proposal.time)
+    return passed(proposal) if code is None else refused(proposal, code)
+
+
 PLACE: dict[type[Event], Callable[[Shelf, Proposal, Any, bytes], Entry]] = {
     MessageSent: _sent,
     Related: _related,
@@ -236,4 +246,5 @@ PLACE: dict[type[Event], Callable[[Shelf, Proposal, Any, bytes], Entry]] = {
     ReadMarked: _read_marked,
     Purged: _purged,
     BookmarksMoved: _bookmarks_moved,
+    **dict.fromkeys(accounts.EVENTS, _of_accounts),
 }

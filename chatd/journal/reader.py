@@ -19,7 +19,18 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from chatd.core.events import Entry
-from chatd.core.questions import BookmarkWanted, CursorsWanted, EntryWanted, KeptBookmark, Page, PageWanted, Question
+from chatd.core.questions import (
+    BookmarkWanted,
+    CursorsWanted,
+    EntryWanted,
+    InviteWanted,
+    KeptBookmark,
+    Page,
+    PageWanted,
+    Question,
+    VerifierWanted,
+)
+from chatd.journal import accounts
 from chatd.journal.faults import Faults
 from chatd.journal.pages import Span, fill, span
 from chatd.journal.salvage import (
@@ -246,4 +257,6 @@ ANSWER: dict[type[Question], Callable[[sqlite3.Connection, Any, Faults], Any]] =
     EntryWanted: _entry,
     CursorsWanted: _cursors,
     BookmarkWanted: _bookmark,
+    VerifierWanted: accounts.verifier,
+    InviteWanted: accounts.invite,
 }

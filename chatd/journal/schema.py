@@ -12,11 +12,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from chatd.errors import Exit, OperatorError
+from chatd.journal.accounts import TABLES as ACCOUNTS
 
 APPLICATION_ID = 0x63686174
 """Marks the file as ours (https://www.sqlite.org/pragma.html#pragma_application_id): "chat" in ASCII."""
 
-VERSION = 2
+VERSION = 3
 """Of the tables; kept in `user_version`.
 
 `link` is an event's place in the chain (`chatd.journal.chain`), `link_before` the one before a room's `first_seq`.
@@ -72,7 +73,7 @@ BOOKMARKS = """
 CREATE TABLE bookmarks (key TEXT PRIMARY KEY, time INTEGER NOT NULL, bookmark BLOB NOT NULL) WITHOUT ROWID;
 """
 
-STEPS = {1: BOOKMARKS}
+STEPS = {1: BOOKMARKS, 2: ACCOUNTS}
 """What makes a file of each earlier version one of the next."""
 
 

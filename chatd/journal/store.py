@@ -19,7 +19,7 @@ from chatd.core.codes import Code
 from chatd.core.events import Entry, Proposal, Purged
 from chatd.core.questions import Snapshot, StoredRoom
 from chatd.errors import OperatorError
-from chatd.journal import schema
+from chatd.journal import accounts, schema
 from chatd.journal.batch import Batch
 from chatd.journal.check import check
 from chatd.journal.order import Counter, not_stored, settle
@@ -66,7 +66,7 @@ class Store:
             self._connection = connection = self._connect(self._path, self._durability)
             self._settle(connection)
             [(secret,)] = connection.execute("SELECT value FROM meta WHERE key = 'secret'")
-            snapshot = Snapshot(self._load(connection), secret)
+            snapshot = Snapshot(self._load(connection), secret, list(accounts.stored(connection)))
             self._count(connection, "opened")  # whether it can be written shows now, not at the first message
             schema.sync(self._path.parent)  # the name of the WAL; SQLite does so, too, but does not mind if it fails
             return snapshot

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import MsgspecError, Struct
 
 from chatd.core.events import Numbered, Related
+from chatd.journal import accounts
 from chatd.journal.chain import digest_of, link
 from chatd.journal.salvage import HOPELESS, STEP, is_known, known_of
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
@@ -35,6 +36,7 @@ class Verified(Struct):
     events: int = 0
     redacted: int = 0
     faults: int = 0
+    accounts: int = 0
 
 
 class _Room(Struct, frozen=True):
@@ -54,6 +56,7 @@ def verify(connection: sqlite3.Connection, tell: Tell) -> Verified:
     walk.file()
     walk.rooms()
     walk.repeated()
+    walk.accounts()
     return walk.found
 
 
@@ -207,6 +210,13 @@ class _Walk:
                 for number, blob in self._connection.execute("SELECT id, event FROM events WHERE msg_key = ?", (key,)):
                     where = f"{names.get(number >> SEQ_BITS) or number >> SEQ_BITS} {number & SEQ_MASK}"
                     self._is_repeated(where, blob, seen)
+
+    def accounts(self) -> None:
+        """Every account, and what is kept of its password."""
+        with self._looking("accounts"):
+            self.found.accounts = sum(1 for _ in accounts.stored(self._connection))
+            for where, what in accounts.faults(self._connection):
+                self._fault(where, what)
 
     def _is_repeated(self, where: str, blob: bytes, seen: dict[tuple[str, str], str]) -> None:
         try:

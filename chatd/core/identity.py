@@ -1,0 +1,202 @@
+"""Rules of who one is: the mechanisms of `auth`, among them those with a password.
+
+A password goes from here into a question to the hub, which proves or hashes it beside the loop; what comes back says
+yes or no, or what is to be kept. So what is kept of passwords never gets here. Whether a password may be tried so soon
+after wrong ones is the hub's to know.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+from chatd.core import names
+from chatd.core.codes import Code, Refusal
+from chatd.core.commands import Auth
+from chatd.core.context import UNASKED, Context
+from chatd.core.effects import Append, Effect, Fetch
+from chatd.core.entrance import MECHANISMS_OF, enter_as_guest, enter_by_token, nick_for, nick_refused
+from chatd.core.events import AccountMade, Became, Event, LoggedIn, NickChanged, PasswordChanged
+from chatd.core.questions import CursorsWanted, Hashed, HashWanted, Proof, Proven
+from chatd.core.state import reads_as
+from chatd.core.text import clean_line
+
+PASSWORD_BYTES = 1024
+DEVICE_CHARACTERS = 64
+WRONG = "the account or the password is wrong"
+
+
+def auth(context: Context, command: Auth) -> list[Effect]:
+    """Let somebody in; or make an account of a guest who is in, or let the guest go over to an account."""
+    mechanism = MECHANISM.get(command.mechanism)
+    if mechanism is None:
+        known = MECHANISMS_OF[context.rules.registration]
+        raise Refusal(
+            Code.AUTH_FAILED,
+            f"this server does not know the mechanism {command.mechanism!r}; it knows {', '.join(known)}",
+            details={"auth": list(known)},
+        )
+    return mechanism(context, command)
+
+
+def guest(context: Context, command: Auth) -> list[Effect]:
+    """A new guest."""
+    check_outside(context)
+    return [Append((enter_as_guest(context, command.nick),))]
+
+
+def token(context: Context, command: Auth) -> list[Effect]:
+    """Somebody who was here before."""
+    check_outside(context)
+    event = enter_by_token(context, command.token, command.nick)
+    if context.known is UNASKED:
+        return [Fetch(CursorsWanted(reads_as(event.user_id, event.device)))]
+    return [Append((event,), known=context.known)]
+
+
+def check_outside(context: Context) -> None:
+    """Refuse somebody who is in already."""
+    if context.session is not None:
+        raise Refusal(Code.INVALID_PARAMS, f"you are logged in already, as {context.session.user.nick}")
+
+
+# -- with a password --------------------------------------------------------------------------------------------------
+
+
+def password(context: Context, command: Auth) -> list[Effect]:
+    """The owner of an account, from outside or as a guest; or, from inside it, another password: `data: {new: …}`."""
+    name = command.account or command.nick
+    if not name or not command.password:
+        raise Refusal(Code.INVALID_PARAMS, "the mechanism password needs account and password")
+    mine = None if context.session is None else context.session.user.account
+    if mine is not None and (command.data is None or names.fold(mine) != names.fold(name)):
+        raise Refusal(Code.INVALID_PARAMS, f"you are logged in already, as {mine}")
+    new = None if command.data is None else new_password(context, command, name)
+    if context.known is UNASKED:
+        return [Fetch(proof(context, command, name))]
+    if context.known is None:
+        raise Refusal(Code.AUTH_FAILED, WRONG)
+    if new is not None:
+        return change_password(context, new)
+    return [Append((log_in(context, command, name),), known=context.known.cursors)]
+
+
+def proof(context: Context, command: Auth, name: str, key: str = "") -> Proof:
+    """The question whether this is the password. For an account that cannot be used it is never right."""
+    account = context.state.accounts.called(name[:256])
+    user_id = "" if account is None or account.disabled else account.id
+    return Proof(name, user_id, command.password or "", reads_as(user_id, device_of(command)), key)
+
+
+def log_in(context: Context, command: Auth, name: str) -> LoggedIn | Became:
+    """The event of coming in as the owner of an account, whose password was right."""
+    account = context.state.accounts.called(name)
+    if account is None or account.disabled:  # it was disabled meanwhile
+        raise Refusal(Code.AUTH_FAILED, WRONG)
+    present = context.state.users.get(account.id)
+    nick = present.nick if present is not None else nick_for(context, command.nick or account.name, account.id)
+    if context.session is not None:
+        return Became(context.session_id, account.id, nick, account.name, device_of(command))
+    bot = "bot" in context.caps
+    return LoggedIn(context.session_id, account.id, nick, account.name, bot, device_of(command))
+
+
+def device_of(command: Auth) -> str:
+    """What the device is called that one comes from."""
+    return clean_line(command.device or "")[:DEVICE_CHARACTERS]
+
+
+def new_password(context: Context, command: Auth, name: str) -> str:
+    """The password that is to take the place of the present one."""
+    new = command.data.get("new") if isinstance(command.data, dict) else None
+    if context.session is None or not isinstance(new, str):
+        raise Refusal(Code.INVALID_PARAMS, "to change your password, log in, and give data: {new: …}")
+    check_password(context, new, name)
+    return new
+
+
+def change_password(context: Context, new: str) -> list[Effect]:
+    """The old one was right: hash the new one, then keep it."""
+    if isinstance(context.known, Proven):
+        return [Fetch(HashWanted(new))]
+    return [Append((PasswordChanged(context.me.user.id, context.known.verifier, context.session_id),))]
+
+
+# -- making an account ------------------------------------------------------------------------------------------------
+
+
+def register(context: Context, command: Auth) -> list[Effect]:
+    """A new account, for somebody outside or for a guest, who stays the same person and keeps all messages."""
+    check_open(context, command)
+    if context.session is not None and context.session.user.account is not None:
+        raise Refusal(Code.INVALID_PARAMS, f"you have an account already: {context.session.user.account}")
+    session = context.session
+    name = command.account or command.nick or ("" if session is None else session.user.nick)
+    user_id = context.ids() if session is None else session.user.id
+    name = free_name(context, name, user_id)
+    check_password(context, command.password or "", name)
+    key = invite_key(context.rules.secret, command.token or "") if command.mechanism == "invite" else ""
+    if context.known is UNASKED:
+        return [Fetch(HashWanted(command.password or "", key))]
+    made: Hashed = context.known
+    if not made.verifier:
+        raise Refusal(Code.AUTH_FAILED, "this invite is not good, or not any more; ask for another one")
+    account = AccountMade(user_id, name, made.verifier, key)
+    if session is None:
+        bot = "bot" in context.caps
+        login = LoggedIn(context.session_id, user_id, name, name, bot, device_of(command))
+        return [Append((account, login), known={})]
+    renamed: tuple[Event, ...] = () if session.user.nick == name else (NickChanged(user_id, name),)
+    return [Append((*renamed, account))]
+
+
+def check_open(context: Context, command: Auth) -> None:
+    """Refuse to make an account in a way that this server does not allow."""
+    registration = context.rules.registration
+    if registration == "closed":
+        raise Refusal(Code.REGISTRATION_CLOSED, "this server makes no accounts by itself; ask its operator for one")
+    if command.mechanism == "register" and registration == "invite":
+        raise Refusal(Code.REGISTRATION_CLOSED, "an account takes an invite here; ask the operator for one")
+    if command.mechanism == "invite" and not command.token:
+        raise Refusal(Code.INVALID_PARAMS, "the mechanism invite needs the token of an invite")
+
+
+def free_name(context: Context, wish: str, user_id: str) -> str:
+    """The wished name in its steady form, if nobody owns it, has it, or one that looks like it."""
+    try:
+        return nick_for(context, wish, user_id)
+    except Refusal as refusal:
+        if refusal.code == Code.NICK_RESERVED and context.state.accounts.called(wish) is not None:
+            raise nick_refused(context, Code.ACCOUNT_EXISTS, f"{wish} belongs to somebody already", wish) from None
+        raise
+
+
+def check_password(context: Context, password: str, name: str) -> None:
+    """Refuse a password that is found by trying."""
+    least = context.rules.password_chars
+    if len(password) < least:
+        raise Refusal(
+            Code.WEAK_PASSWORD,
+            f"a password has at least {least} characters",
+            details={"limit": "password_chars", "value": least},
+        )
+    if len(password.encode("utf-8", "replace")) > PASSWORD_BYTES:
+        raise Refusal(Code.WEAK_PASSWORD, f"a password has at most {PASSWORD_BYTES} bytes")
+    plain = password.casefold()
+    if len(set(plain)) < 4 or plain.strip("0123456789!.?") in (names.fold(name), "password", "passwort", "qwerty", ""):
+        raise Refusal(Code.WEAK_PASSWORD, "this password would be guessed at once; several words are better")
+
+
+def invite_key(secret: bytes, word: str) -> str:
+    """What is kept of the word of an invite, however it was typed."""
+    plain = word.strip().replace("-", "").casefold().encode("utf-8", "replace")
+    return hmac.digest(secret, b"invite: " + plain, "sha256")[:16].hex()
+
+
+MECHANISM: dict[str, Callable[[Context, Auth], list[Effect]]] = {
+    "guest": guest,
+    "token": token,
+    "password": password,
+    "register": register,
+    "invite": register,
+}

@@ -1,0 +1,160 @@
+"""The hub's part in accounts: proves and hashes passwords beside the loop, and ends sessions that must not go on.
+
+The rules ask by questions, as they ask the journal; what is kept of a password comes from the journal and goes no
+further than here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+
+from chatd.core import effects
+from chatd.core.events import PasswordRehashed
+from chatd.core.questions import (
+    BookmarkWanted,
+    CursorsWanted,
+    Hashed,
+    HashWanted,
+    InviteWanted,
+    Proof,
+    Proven,
+    Question,
+    VerifierWanted,
+)
+from chatd.core.views import Closing, Renamed
+from chatd.hub.guesses import Guesses
+from chatd.hub.hashing import Hasher
+from chatd.settings import AccountSettings, Settings
+
+if TYPE_CHECKING:
+    from chatd.core.state import User
+    from chatd.hub.hub import Hub
+    from chatd.hub.link import Link
+
+
+class Accounts:
+    """What the hub does for those who have an account, or want one."""
+
+    log = Logger()
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        settings = AccountSettings() if hub.settings is None else hub.settings.accounts
+        self.hasher = Hasher(settings, hub.reactor)
+        self.guesses = Guesses(settings.guesses_per_minute)
+        hub.on_change.append(self.settings_changed)
+        hub.running.applied |= {
+            effects.Became: self.became,
+            effects.AccountChanged: self.changed,
+            effects.InviteKept: self.invite_kept,
+            effects.Ended: self.ended,
+        }
+        self._waiting: dict[str, list[Deferred[None]]] = {}
+
+    def settings_changed(self, settings: Settings) -> None:
+        """Other settings from now on."""
+        self.hasher.change(settings.accounts)
+        self.guesses.change(settings.accounts.guesses_per_minute, self.hub.reactor.seconds())
+
+    # -- questions ----------------------------------------------------------------------------------------
+
+    def ask(self, link: Link, question: Question) -> Deferred[Any]:
+        """Answer what is about passwords; everything else is for others."""
+        if isinstance(question, Proof | HashWanted):
+            self.hasher.check_free()
+        if isinstance(question, Proof):
+            self.guesses.take(question.account, link.connection.address, self.hub.reactor.seconds())
+            return ensureDeferred(self.prove(link, question))
+        if isinstance(question, HashWanted):
+            return ensureDeferred(self.hash(question))
+        return self.hub.comebacks.ask(link, question)
+
+    async def prove(self, link: Link, question: Proof) -> Proven | None:
+        """Whether the password is right. Wrong ones and nobody's take the same way and the same time."""
+        journal = self.hub.journal
+        kept = await journal.ask(VerifierWanted(question.user_id))
+        is_right, is_old = await self.hasher.is_right(kept, question.password)
+        if not is_right:
+            self.log.info("wrong password session={session}", session=link.id)
+            return None
+        self.guesses.was_right(question.account, link.connection.address)
+        if is_old:
+            anew = PasswordRehashed(question.user_id, await self.hasher.hashed(question.password))
+            self.hub.propose((anew,), None)
+        cursors = await journal.ask(CursorsWanted(question.reads_as))
+        if not question.key:
+            return Proven(cursors)
+        if question.key in self.hub.comebacks.visits:
+            return Proven(cursors, is_first=False)
+        return Proven(cursors, await journal.ask(BookmarkWanted(question.key)))
+
+    async def hash(self, question: HashWanted) -> Hashed:
+        """What is to be kept of a password, if the invite that may be there is good."""
+        if question.invite:
+            expires = await self.hub.journal.ask(InviteWanted(question.invite))
+            if expires is None or expires < self.hub.now():
+                return Hashed("")
+        return Hashed(await self.hasher.hashed(question.password))
+
+    # -- who comes ----------------------------------------------------------------------------------------
+
+    def entered(self, link: Link, user: User) -> None:
+        """Somebody has come in."""
+        self.log.info("logged in session={session} nick={nick}", session=link.id, nick=user.nick)
+        self.remember(link, user)
+
+    def remember(self, link: Link, user: User) -> None:
+        """The owner of an account is there: guesses from elsewhere do not count against this place."""
+        if user.account is not None:
+            self.guesses.remember(user.account, link.connection.address)
+
+    # -- effects ------------------------------------------------------------------------------------------
+
+    def became(self, effect: effects.Became, cause: Link | None) -> None:
+        """A guest has become the owner of an account: in each room one is called otherwise, or goes, or comes."""
+        self.log.info("logged in session={session} nick={nick}", session=effect.session_id, nick=effect.new)
+        fanout = self.hub.fanout
+        for room_id in sorted({*effect.left, *effect.entered}):
+            comings = fanout.comings(room_id)
+            if comings is None:
+                continue
+            if room_id not in effect.entered:
+                comings.leave(effect.old, f"is {effect.new} now")
+            elif room_id not in effect.left:
+                comings.join(effect.new)
+            else:
+                comings.renamed.append((cause, Renamed(old=effect.old, new=effect.new)))
+        if cause is not None and cause.session is not None:
+            self.remember(cause, cause.session.user)
+
+    def changed(self, effect: effects.AccountChanged, cause: Link | None) -> None:
+        self._tell(effect.user_id)
+        if cause is not None and cause.session is not None:
+            self.remember(cause, cause.session.user)
+
+    def invite_kept(self, effect: effects.InviteKept, cause: Link | None) -> None:
+        self._tell(effect.key)
+
+    def ended(self, effect: effects.Ended, cause: Link | None) -> None:
+        """End these sessions, and say why."""
+        for session_id in effect.session_ids:
+            link = self.hub.links.get(session_id)
+            if link is not None and not link.gone:
+                self.hub.log_out(link, effect.reason)
+                link.connection.finish(Closing(code=effect.code, reason=effect.reason))
+
+    # -- for the operator ---------------------------------------------------------------------------------
+
+    def when(self, key: str) -> Deferred[None]:
+        """Fires when something of this account, or this invite, is committed."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.setdefault(key, []).append(waiting)
+        return waiting
+
+    def _tell(self, key: str) -> None:
+        for waiting in self._waiting.pop(key, ()):
+            if not waiting.called:
+                waiting.callback(None)
