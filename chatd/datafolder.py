@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from chatd.config import xdg_folder
@@ -28,6 +29,23 @@ def folder_path(given: str, environ: Mapping[str, str]) -> Path:
     if state := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return Path(state).absolute()
     return xdg_folder(environ, "XDG_STATE_HOME", ".local/state") / "chatd"
+
+
+@contextmanager
+def owner_only() -> Iterator[None]:
+    """What is made meanwhile is for this user alone from its first moment on."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def admin_socket(setting: str, folder: Path, *, in_memory: bool) -> Path | None:
+    """Where the admin socket is; None if there is none."""
+    if setting == "none" or (in_memory and not setting):
+        return None
+    return Path(setting).expanduser().absolute() if setting else folder / "admin.sock"
 
 
 class DataFolder:

@@ -46,6 +46,10 @@ class LineObserver:
         self._has_addresses = settings.addresses
         self._write: Callable[[LogEvent], str] = as_json if settings.format == "json" else as_text
 
+    def set_level(self, name: str) -> None:
+        """Write what is at least so important, until `change` says otherwise."""
+        self._least = _RANK[LogLevel.levelWithName(name)]
+
     def __call__(self, event: LogEvent) -> None:
         if not self._is_wanted(event):
             return

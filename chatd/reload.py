@@ -28,6 +28,7 @@ AFTER_RESTART = frozenset(
         "server.port",
         "server.line_port",
         "server.metrics_port",
+        "server.admin_socket",
         "server.interface",
         "server.public",
         "server.detect",

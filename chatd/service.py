@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 import chatd
+from chatd.admin import Admin, AdminFactory
 from chatd.config import Loaded
 from chatd.core.events import Entry
 from chatd.core.limits import Rules
 from chatd.core.retention import Ages, ages
-from chatd.datafolder import DataFolder, folder_path
+from chatd.datafolder import DataFolder, admin_socket, folder_path, owner_only
 from chatd.errors import Exit, OperatorError
 from chatd.exposure import check_exposed, check_listeners
 from chatd.hub import Hub
@@ -83,6 +85,7 @@ class ChatService(Service):
         self._is_ready = False
         self._is_reload_due = False
         self._monitor: Monitor | None = None
+        self._ports: list[Any] = []  # by which people come in
         # What undoes each step of the beginning, latest last: its name, how long it may take, what to call.
         self._undoings: list[tuple[str, float, Callable[[], Any]]] = []
 
@@ -117,7 +120,7 @@ class ChatService(Service):
         found = changes(self.settings, loaded)
         self.settings = settings = in_effect(self.settings, loaded.settings)
         rules = self._hub.rules
-        change_rules(self._hub, self._rules(rules.durability, rules.secret), settings)
+        change_rules(self._hub, rules_of(settings, rules.durability, rules.secret), settings)
         if self._observer is not None:
             self._observer.change(settings.log)
         at_once = [str(change) for change in found if change.name not in AFTER_RESTART]
@@ -150,6 +153,7 @@ class ChatService(Service):
             gate.most = room_for_connections(settings.limits.connections)
 
         hub.on_change.append(change_gate)
+        self._open_admin(hub)
         for way in ways:
             if way.protocol == "metrics":
                 await self._open_monitor(way, hub)
@@ -167,7 +171,7 @@ class ChatService(Service):
             self._on_end("giving back the data folder", folder.release)
         snapshot = await journal.open(self._entries_received)
         self._on_end("closing the journal", journal.close)
-        rules = self._rules(journal.durability, snapshot.secret)
+        rules = rules_of(self.settings, journal.durability, snapshot.secret)
         self._hub = hub = Hub(
             journal=journal, rules=rules, reactor=self._reactor, settings=self.settings, wall=time.time
         )
@@ -179,20 +183,6 @@ class ChatService(Service):
         retention.start()
         self._on_end("leaving what is old", retention.stop)
         return hub
-
-    def _rules(self, durability: str, secret: bytes) -> Rules:
-        server = self.settings.server
-        return Rules(
-            limits=self.settings.limits,
-            server=server.name,
-            server_version=chatd.__version__,
-            network=server.network,
-            motd=server.motd,
-            durability=durability,
-            secret=secret,
-            registration=self.settings.accounts.registration,
-            password_chars=self.settings.accounts.password_chars,
-        )
 
     def _entries_received(self, entries: Sequence[Entry]) -> None:
         # The hub is made of what the journal keeps, and the journal's entries go to the hub.
@@ -210,8 +200,37 @@ class ChatService(Service):
             return
         for port in ports:
             self._on_end("closing a port", port.stopListening)
+            self._ports.append(port)
             self.listeners.append(listener_of(way.protocol, port))
         check_listeners(self._loaded, self.listeners)
+
+    def _open_admin(self, hub: Hub) -> None:
+        """The operator's socket. A server goes on without it, and says so."""
+        settings = self.settings
+        folder = folder_path(settings.server.data_dir, os.environ)
+        in_memory = settings.journal.url.startswith("memory:")
+        path = admin_socket(settings.server.admin_socket, folder, in_memory=in_memory)
+        if path is None:
+            return
+        set_level = None if self._observer is None else self._observer.set_level
+        admin = Admin(hub, self.listeners, drain=self._drain, set_level=set_level)
+        try:
+            path.unlink(missing_ok=True)  # of a server that was killed: this one holds the folder
+            with owner_only():
+                port = self._reactor.listenUNIX(os.fspath(path), AdminFactory(admin), mode=0o600)
+        except (OSError, CannotListenError) as error:
+            reason = " ".join(str(getattr(error, "socketError", error)).split())
+            self.log.warn("there is no admin socket {path}: {reason}", path=str(path), reason=reason)
+            return
+        self._on_end("closing the admin socket", port.stopListening)
+
+    def _drain(self) -> None:
+        """Let nobody in any more."""
+        for port in self._ports:
+            port.stopListening()
+        self._ports.clear()
+        if self._monitor is not None:
+            self._monitor.is_ready = False
 
     async def _open_monitor(self, way: Way, hub: Hub) -> None:
         from chatd.monitor import PLACES, Monitor  # only where it is wanted: it brings a web server with it
@@ -277,3 +296,19 @@ class ChatService(Service):
 def ages_in(settings: JournalSettings) -> Ages:
     """How long rooms keep what was said."""
     return ages(settings.retention, settings.retention_by_room)
+
+
+def rules_of(settings: Settings, durability: str, secret: bytes) -> Rules:
+    """What the rules have to know of a server with these settings, whose journal has this secret."""
+    server = settings.server
+    return Rules(
+        limits=settings.limits,
+        server=server.name,
+        server_version=chatd.__version__,
+        network=server.network,
+        motd=server.motd,
+        durability=durability,
+        secret=secret,
+        registration=settings.accounts.registration,
+        password_chars=settings.accounts.password_chars,
+    )

@@ -48,6 +48,13 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             " HTTP. Written like port; as a number it is on this machine only, whatever interface says."
         ),
     ] = "none"
+    admin_socket: Annotated[
+        str,
+        Meta(
+            description="The Unix socket by which chatd admin, chatd user and chatd invite reach the server: for this"
+            ' user only. If empty: admin.sock in the data folder, and none with a journal in memory; "none": none.'
+        ),
+    ] = ""
     interface: Annotated[
         str,
         Meta(

@@ -12,7 +12,7 @@ from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.context import Context
 from chatd.core.entrance import token_of
-from chatd.core.events import Entry, Fate
+from chatd.core.events import Became, Entry, Fate
 from chatd.core.limits import Rules
 from chatd.core.replay import plan
 from chatd.core.replies import Reply
@@ -56,6 +56,13 @@ def logged_in(context: Context, command: commands.Auth, entry: Entry, known: dic
         account=UNSET if user.account is None else user.account,
         token=token_of(context),
     )
+
+
+def log_in(context: Context, command: commands.LogIn, entry: Entry, known: comeback.Told) -> Reply:
+    """Who was in as a guest is not told of rooms: it is in them."""
+    if isinstance(entry.event, Became):
+        return logged_in(context, command, entry, None)
+    return comeback.came_back(context, command, entry, known)
 
 
 def known_rooms(context: Context, cursors: dict[str, int]) -> list[replies.KnownRoom]:
@@ -141,6 +148,7 @@ ANSWER: dict[type[Command], Callable[[Context, Any, Entry, Any], Reply]] = {
     commands.Auth: logged_in,
     commands.ComeIn: comeback.came_in,
     commands.ComeBack: comeback.came_back,
+    commands.LogIn: log_in,
     commands.Nick: nick_taken,
     commands.Join: joined,
     commands.Part: done,

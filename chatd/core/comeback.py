@@ -2,7 +2,8 @@
 
 A word is a secret like `bold-otter-4127`. It is made of chance that is given, and nothing of it is kept but a key,
 which takes the server's secret to make: the key of a `Bookmark`, which says who and where the person was. When these
-are moved, and how often one may guess, is the hub's to know.
+are moved, and how often one may guess, is the hub's to know. The owner of an account has a password instead of a word,
+and for the rest comes back in the same way.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ from functools import cache
 
 from msgspec import UNSET, structs
 
-from chatd.core import names, replies
+from chatd.core import identity, names, replies
 from chatd.core.codes import Code, Refusal
-from chatd.core.commands import ComeBack, ComeIn
+from chatd.core.commands import ComeBack, ComeIn, LogIn
 from chatd.core.context import UNASKED, Context
 from chatd.core.effects import Append, Effect, Fetch
 from chatd.core.entrance import enter_as_guest, nick_for, token_of
-from chatd.core.events import Bookmark, BookmarksMoved, Entry, Event, Joined, LoggedIn, Shown
+from chatd.core.events import Became, Bookmark, BookmarksMoved, Entry, Event, Joined, LoggedIn, Shown
 from chatd.core.places import check_since
-from chatd.core.questions import BookmarkWanted, KeptBookmark
+from chatd.core.questions import BookmarkWanted, KeptBookmark, Proven
 from chatd.core.state import Room, State
 
 NUMBERS = range(1000, 10_000)
+MOST_UNREAD = 20  # messages of a direct room of which it is not known how much was read
 
 Told = tuple[str, Bookmark, frozenset[str]]
 """A word, where its person was, and the ids of the rooms of which the person said so."""
@@ -50,6 +52,11 @@ def word_of(chance: str) -> str:
 def key_of(secret: bytes, word: str) -> str:
     """What is kept of a word, however it was typed."""
     return hmac.digest(secret, b"come back: " + word.strip().casefold().encode("utf-8", "replace"), "sha256")[:16].hex()
+
+
+def account_key(secret: bytes, user_id: str) -> str:
+    """The key of the bookmark of an account: no word leads to it."""
+    return hmac.digest(secret, b"account: " + user_id.encode(), "sha256")[:16].hex()
 
 
 # -- the rules --------------------------------------------------------------------------------------------------------
@@ -85,6 +92,42 @@ def come_back(context: Context, command: ComeBack) -> list[Effect]:
     events: list[Event] = [moved, LoggedIn(context.session_id, bookmark.user_id, nick)]
     events += [Joined(context.session_id, shown.room_id, shown.name) for shown in bookmark.rooms if shown.name]
     return [Append(tuple(events), known=(command.word.strip().casefold(), bookmark, told))]
+
+
+def log_in(context: Context, command: LogIn) -> list[Effect]:
+    """Let the owner of an account in, into the rooms of before, or let a guest go over to it."""
+    name = command.account or ""
+    user = None if context.session is None else context.session.user
+    if user is not None and user.account is not None:
+        raise Refusal(Code.INVALID_PARAMS, f"you are logged in already, as {user.account}")
+    account = context.state.accounts.called(name)
+    key = account_key(context.rules.secret, "" if account is None else account.id)
+    if context.known is UNASKED:
+        return [Fetch(identity.proof(context, command, name, key))]
+    if context.known is None:
+        raise Refusal(Code.AUTH_FAILED, identity.WRONG)
+    proven: Proven = context.known
+    event = identity.log_in(context, command, name)
+    kept = Bookmark(key, event.user_id, event.nick) if proven.bookmark is None else proven.bookmark.bookmark
+    direct = unread(context.state, event.user_id, kept, proven.cursors)
+    if isinstance(event, Became):
+        return [Append((event,), known=("", structs.replace(kept, rooms=direct), frozenset()))]
+    named = tuple(shown for shown in kept.rooms if shown.name)
+    bookmark = structs.replace(kept, rooms=(*named, *direct))
+    events: list[Event] = [BookmarksMoved((structs.replace(bookmark, is_exact=False),)), event]
+    events += [Joined(context.session_id, shown.room_id, shown.name) for shown in named]
+    return [Append(tuple(events), known=("", bookmark, frozenset()))]
+
+
+def unread(state: State, user_id: str, kept: Bookmark, cursors: dict[str, int]) -> tuple[Shown, ...]:
+    """The direct rooms of somebody, each from where it was shown or read; of a new one, only its end."""
+    places = {shown.room_id: shown.seq for shown in kept.rooms if not shown.name}
+    found = []
+    for room_id in sorted(state.directs.get(user_id, ())):
+        room = state.rooms[room_id]
+        seen = places.get(room_id, cursors.get(room_id, room.last_seq - MOST_UNREAD))
+        found.append(Shown(room_id, "", max(0, seen, cursors.get(room_id, 0))))
+    return tuple(found)
 
 
 def check_outside(context: Context) -> None:
@@ -150,7 +193,7 @@ def came_in(context: Context, command: ComeIn, entry: Entry, known: Told) -> rep
     )
 
 
-def came_back(context: Context, command: ComeBack, entry: Entry, known: Told) -> replies.CameBack:
+def came_back(context: Context, command: ComeBack | LogIn, entry: Entry, known: Told) -> replies.CameBack:
     word, bookmark, _ = known
     user, state = context.me.user, context.state
     since, missed, current = {}, 0, ""
@@ -167,11 +210,12 @@ def came_back(context: Context, command: ComeBack, entry: Entry, known: Told) ->
         session=context.session_id,
         nick=user.nick,
         rooms=[],
+        account=UNSET if user.account is None else user.account,
         token=token_of(context),
         word=word,
         current=current,
         since=since,
         missed=missed,
         exact=bookmark.is_exact,
-        nick_before=UNSET if user.nick == bookmark.nick else bookmark.nick,
+        nick_before=UNSET if user.account or user.nick == bookmark.nick else bookmark.nick,
     )

@@ -62,6 +62,12 @@ class ComeBack(Auth, frozen=True, kw_only=True, tag="come_back"):
     places: dict[Name, Seq] = {}
 
 
+class LogIn(Auth, frozen=True, kw_only=True, tag="log_in"):
+    """Come in as the owner of an account, and go on where one was. For people, on no wire."""
+
+    mechanism: Literal["password"] = "password"
+
+
 class Ping(Command, frozen=True, kw_only=True, tag="ping"):
     """Ask for the server's time; `data` comes back."""
 

@@ -20,6 +20,7 @@ DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
     commands.Auth: identity.auth,
     commands.ComeIn: comeback.come_in,
     commands.ComeBack: comeback.come_back,
+    commands.LogIn: comeback.log_in,
     commands.Ping: entrance.ping,
     commands.Nick: entrance.nick,
     commands.Join: places.join,
@@ -38,7 +39,7 @@ DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
 
 # What is allowed before one has said who one is; `hello` itself before anything else.
 BEFORE_HELLO = frozenset({commands.Hello, commands.Ping, commands.Quit})
-BEFORE_AUTH = BEFORE_HELLO | {commands.Auth, commands.ComeIn, commands.ComeBack, commands.Resume}
+BEFORE_AUTH = BEFORE_HELLO | {commands.Auth, commands.ComeIn, commands.ComeBack, commands.LogIn, commands.Resume}
 
 
 def decide(context: Context, command: Command) -> list[Effect]:

@@ -115,7 +115,10 @@ def nick_for(context: Context, wish: str, user_id: str) -> str:
 def nick_refused(context: Context, code: Code, reason: str, wish: str) -> Refusal:
     """A refusal that suggests a nick that would do, and names the account that the wished one belongs to."""
     account = context.state.accounts.called(wish) if code == Code.NICK_RESERVED else None
-    near = wish if account is None else f"{account.name}_2"  # whoever comes by mistake sees that it is not the same
+    near = wish
+    if account is not None:  # whoever comes by mistake sees that it is not the same
+        numbered = (f"{account.name}_{n}" for n in range(2, 100))
+        near = next((nick for nick in numbered if not context.state.nick_taken(nick, "")), wish)
     suggestion = names.suggest(near, lambda nick: not context.state.nick_taken(nick, ""))
     owned = {} if account is None else {"account": account.name}
     return Refusal(code, reason, details={"suggestion": suggestion, **owned})

@@ -8,6 +8,7 @@ after wrong ones is the hub's to know.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable
 
 from chatd.core import names
@@ -22,6 +23,8 @@ from chatd.core.state import reads_as
 from chatd.core.text import clean_line
 
 PASSWORD_BYTES = 1024
+INVITE_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none of them looks like another
+INVITE = re.compile(rf"[{INVITE_LETTERS}]{{4}}(-[{INVITE_LETTERS}]{{4}}){{3}}")
 DEVICE_CHARACTERS = 64
 WRONG = "the account or the password is wrong"
 

@@ -114,14 +114,10 @@ class Proof(Question, frozen=True):
 
 
 class Proven(Struct, frozen=True):
-    """The password was right. `bookmark` and `cursors` are what was asked for with it.
-
-    `is_first`: no other connection of the account holds its bookmark now.
-    """
+    """The password was right. `bookmark` and `cursors` are what was asked for with it."""
 
     cursors: dict[str, int]
     bookmark: KeptBookmark | None = None
-    is_first: bool = True
 
 
 class HashWanted(Question, frozen=True):

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from chatd.core import effects
+from chatd.core.comeback import account_key
 from chatd.core.events import PasswordRehashed
 from chatd.core.questions import (
     BookmarkWanted,
@@ -19,6 +20,7 @@ from chatd.core.questions import (
     Hashed,
     HashWanted,
     InviteWanted,
+    KeptBookmark,
     Proof,
     Proven,
     Question,
@@ -87,8 +89,9 @@ class Accounts:
         cursors = await journal.ask(CursorsWanted(question.reads_as))
         if not question.key:
             return Proven(cursors)
-        if question.key in self.hub.comebacks.visits:
-            return Proven(cursors, is_first=False)
+        visit = self.hub.comebacks.visits.get(question.key)
+        if visit is not None:  # by another connection, or one that has just ended
+            return Proven(cursors, KeptBookmark(visit.bookmark(), self.hub.now()))
         return Proven(cursors, await journal.ask(BookmarkWanted(question.key)))
 
     async def hash(self, question: HashWanted) -> Hashed:
@@ -134,6 +137,8 @@ class Accounts:
         self._tell(effect.user_id)
         if cause is not None and cause.session is not None:
             self.remember(cause, cause.session.user)
+            if cause.visit is not None and cause.session.user.id == effect.user_id:
+                self.hub.comebacks.own(cause.visit, account_key(self.hub.rules.secret, effect.user_id))
 
     def invite_kept(self, effect: effects.InviteKept, cause: Link | None) -> None:
         self._tell(effect.key)

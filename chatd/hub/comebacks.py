@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from chatd.core.codes import Code
 from chatd.core.comeback import room_of
-from chatd.core.events import Bookmark, BookmarksMoved
+from chatd.core.events import Bookmark, BookmarksMoved, ReadMarked
 from chatd.core.questions import BookmarkWanted, KeptBookmark, Question
 from chatd.core.replay import plan
 from chatd.core.state import Room
@@ -98,6 +98,31 @@ class Comebacks:
                 self.hub.running.begin(link, room, plan(room, room.shown_to(link.session.user.id), since))
         self.go_on()
 
+    def logged_in(self, link: Link, bookmark: Bookmark) -> None:
+        """The owner of an account is in, or a guest has become one: the latest connection moves the bookmark."""
+        visit = link.visit
+        if visit is None:
+            self.begin(link, "", bookmark, frozenset())
+            return
+        self.own(visit, bookmark.key, bookmark.user_id)
+        for shown in bookmark.rooms:
+            found = room_of(self.hub.state, shown)
+            if found is not None and link.session is not None:
+                room, since = found
+                visit.places.setdefault(room.id, since)
+                self.hub.running.begin(link, room, plan(room, room.shown_to(link.session.user.id), since))
+
+    def own(self, visit: Visit, key: str, user_id: str = "") -> None:
+        """A guest's visit is an account's from now on: its word leads nowhere."""
+        before = self.visits.get(key)
+        if before is not None:
+            self.displace(before)
+        if self.visits.get(visit.key) is visit:
+            del self.visits[visit.key]
+        visit.key, visit.word, visit.kept = key, "", None
+        visit.user_id = user_id or visit.user_id
+        self.visits[key] = visit
+
     def enters(self, link: Link, room: Room) -> None:
         """Somebody enters a room anew, and is to come back to it also if the server is killed right now."""
         visit = link.visit
@@ -114,7 +139,7 @@ class Comebacks:
         bookmark = visit.bookmark()
         link = visit.link
         link.visit = None
-        if not visit.ended:
+        if not visit.ended and visit.word:  # the connections of an account go on side by side
             self.hub.log_out(link, "came back by another connection")
             reason = "You came back by another connection; this one ends."
             link.connection.finish(Closing(code=Code.REPLACED, reason=reason))
@@ -133,6 +158,9 @@ class Comebacks:
         if visit is not None:
             visit.ended = True
             self.propose([visit])
+            if not visit.word:  # what was shown here is read for other ways in, too
+                read = (shown for shown in visit.bookmark().rooms if not shown.name and shown.seq)
+                self.hub.propose([ReadMarked(visit.user_id, shown.room_id, shown.seq) for shown in read], None)
             if len(self.visits) > self.line.resume_most:  # the journal keeps none now
                 del self.visits[visit.key]
 

@@ -235,6 +235,8 @@ class Running:
                     self.begin(link, wanted, plan(wanted, self.named(link, wanted), since))
         elif type(command) is commands.ComeIn or type(command) is commands.ComeBack:
             self.hub.comebacks.begin(link, *known)
+        elif type(command) is commands.LogIn:
+            self.hub.comebacks.logged_in(link, known[1])
 
     def named(self, link: Link, room: Room) -> str:
         """What the person calls the room."""

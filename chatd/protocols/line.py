@@ -13,7 +13,6 @@ import socket
 import time
 from collections import deque
 from contextlib import suppress
-from enum import Enum, auto
 
 from msgspec import structs
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
@@ -30,12 +29,14 @@ from chatd.core.views import Error, Notice, View
 from chatd.hub import Hub
 from chatd.interfaces import IComesBack, IEncoder
 from chatd.protocols.acknowledged import Counted
-from chatd.protocols.connection import REQUESTS_A_TURN, Connection, keep_alive
+from chatd.protocols.connection import Connection, keep_alive
 from chatd.protocols.line_answers import answer_lines
 from chatd.protocols.line_commands import is_command, read
 from chatd.protocols.line_length import longest, too_long
+from chatd.protocols.line_passwords import Asking, owned
 from chatd.protocols.line_person import Encoders, Person, is_there_already
-from chatd.protocols.line_words import Deed, Help, Misused, Place, Switch, TellWord
+from chatd.protocols.line_queue import LOOKS, LineQueue, Stage
+from chatd.protocols.line_words import Deed, Enquiry, Help, Misused, Place, Switch, TellWord
 from chatd.protocols.lines import LineReader, Mark
 from chatd.protocols.openings import HTTP_METHODS
 from chatd.protocols.refused import Refused
@@ -47,21 +48,10 @@ from chatd.settings import LineSettings, Settings
 
 PROMPT = "Choose a username..."
 READ_BYTES = 4096  # at once: what a read brought is kept as lines, however short they are
-LOOK_SECONDS = 0.02
-LOOKS = 100  # as long one who said everything at once is still shown what was said before, if nothing more of it comes
-
-
-class Stage(Enum):
-    """How far the person has come."""
-
-    NAMING = auto()  # the next line is a name
-    ENTERING = auto()  # the name is being looked at, nothing further is taken
-    TALKING = auto()
-    LEAVING = auto()  # what comes now is not heard
 
 
 @implementer(IHalfCloseableProtocol, IComesBack)
-class LineProtocol(Counted, Connection, Protocol):
+class LineProtocol(LineQueue, Counted, Connection, Protocol):
     """The connection of one person."""
 
     protocol = "line"
@@ -75,14 +65,9 @@ class LineProtocol(Counted, Connection, Protocol):
         self._reader = LineReader(longest(shared.hub.limits))
         self._lines: deque[bytes | Mark] = deque()
         self._count = 0  # commands so far; a command's id is its number
-        self._open = 0  # commands that are not answered yet
-        self._alone = False  # one of them is such that the next line has to wait for its answer
-        self._stopped = False  # the hub has enough under way, or the peer does not read
-        self._paused = False  # the transport reads nothing
-        self._patience = LOOKS
         self._interrupted = False  # the last that was heard was Ctrl-C
-        self._taking = False
-        self._due = False
+        self._asking: Asking | None = None  # passwords: the next line is one
+        self._tried: Asking | None = None  # with the password at the door that is being looked at
 
     # -- from the transport -------------------------------------------------------------------------------
 
@@ -150,63 +135,12 @@ class LineProtocol(Counted, Connection, Protocol):
         elif signal is Signal.INTERRUPT:
             self._reader.erase_line()
             self._interrupted = True
+            if self._asking is not None:
+                self._lines.append(b"")
             return True
         return signal is Signal.MARK and self._interrupted
 
     # -- one line after the other -------------------------------------------------------------------------
-
-    def _take_lines(self) -> None:
-        """Take as many lines as can be taken now."""
-        if self._taking:
-            return
-        self._taking = True
-        most = len(self._lines) if self.hub.stopping else REQUESTS_A_TURN
-        try:
-            while self._lines and self._is_ready(self._lines[0]):
-                if not most:  # the others have their turn
-                    self._take_later()
-                    break
-                most -= 1
-                self._take(self._lines.popleft())
-        finally:
-            self._taking = False
-            self._regulate()
-
-    def _is_ready(self, line: bytes | Mark) -> bool:
-        """Whether this line can be taken, or has to wait."""
-        if self.stage is Stage.ENTERING or self._stopped or self.closing:
-            return False
-        if self._open and (self._alone or (type(line) is bytes and line[:1] == b"/")):
-            return False
-        if line is Mark.END and self.ended and self._is_being_shown():
-            self._take_later(LOOK_SECONDS)
-            return False
-        return True
-
-    def _is_being_shown(self) -> bool:
-        """Whether a room's last messages are still on their way, to somebody who waits only for them."""
-        self._patience -= 1
-        return self._patience > 0 and self.link is not None and bool(self.link.feeds)
-
-    def _take_later(self, seconds: float = 0) -> None:
-        """Go on when the hub has done what it is doing: it must not be called from within."""
-        if not self._due:
-            self._due = True
-            self.hub.reactor.callLater(seconds, self._take_now)
-
-    def _take_now(self) -> None:
-        self._due = False
-        self._take_lines()
-
-    def _regulate(self) -> None:
-        """Read nothing more while lines are waiting, so that no more is kept than one read brought."""
-        wanted = not self.closing and (self._stopped or bool(self._lines))
-        if wanted is not self._paused and not self.ended:
-            self._paused = wanted
-            if wanted:
-                self.transport.pauseProducing()
-            else:
-                self.transport.resumeProducing()
 
     def _take(self, item: bytes | Mark) -> None:
         if self.stage is Stage.LEAVING:
@@ -221,7 +155,9 @@ class LineProtocol(Counted, Connection, Protocol):
             except UnicodeDecodeError:
                 self._unread(Refusal(Code.INVALID_UTF8, "that line is not UTF-8"))
                 return
-            if self.stage is Stage.NAMING:
+            if self._asking is not None:
+                self._answered(self._asking, line)
+            elif self.stage is Stage.NAMING:
                 self._named(line.strip())
             elif line and not line.isspace():
                 self._typed(line)
@@ -241,6 +177,9 @@ class LineProtocol(Counted, Connection, Protocol):
             if isinstance(meaning, commands.Quit | commands.ComeBack):
                 self._ask(meaning)
                 return
+            if isinstance(meaning, Enquiry) and meaning.purpose == "login" and meaning.word:
+                self._begin_asking(Asking("login", meaning.word))
+                return
             if isinstance(meaning, Help | Switch | TellWord):
                 self.say(*self.person.does(meaning))
         self.say(PROMPT)
@@ -251,6 +190,9 @@ class LineProtocol(Counted, Connection, Protocol):
             meaning = read(line, self.person.place())
         except Misused as misused:
             self.say(f"*** {misused}")
+            return
+        if isinstance(meaning, Enquiry):
+            self._enquire(meaning)
             return
         if isinstance(meaning, Deed):
             self.say(*self.person.does(meaning))
@@ -264,6 +206,41 @@ class LineProtocol(Counted, Connection, Protocol):
         self._alone = is_command(line)
         self._ask(meaning)
 
+    # -- passwords ----------------------------------------------------------------------------------------
+
+    def _enquire(self, enquiry: Enquiry) -> None:
+        """A command that wants passwords, if it can be meant."""
+        if told := self.person.why_not(enquiry):
+            self.say(f"*** {told}")
+        else:
+            self._begin_asking(Asking(enquiry.purpose, enquiry.word, self.person.account))
+
+    def _begin_asking(self, asking: Asking) -> None:
+        """The next line is a password, which the terminal does not show if it can be told so."""
+        self._asking = asking
+        self.say(asking.prompt)
+        self.write(self._telnet.hide())
+
+    def _answered(self, asking: Asking, line: str) -> None:
+        """A password, or an empty line from somebody who has thought better of it."""
+        self._asking = None
+        self.write(self._telnet.reveal())
+        found = asking.answer(line)
+        if found is None:
+            self._begin_asking(asking)
+        elif isinstance(found, Command):
+            self._alone, self._tried = True, asking
+            self._ask(found)
+        elif asking.otherwise:
+            self._come_in_as(asking)
+        else:
+            self.say(f"*** {found}", *([PROMPT] if self.stage is Stage.NAMING else []))
+
+    def _come_in_as(self, asking: Asking) -> None:
+        """Under another name than one that is somebody's: nobody is left at the door."""
+        self.say(f"*** {asking.word} belongs to an account. If it is yours, type: /login {asking.word}")
+        self._lines.appendleft(asking.otherwise.encode())
+
     def _ask(self, command: Command) -> None:
         if isinstance(command, commands.Auth) and self.stage is Stage.NAMING:
             self.stage = Stage.ENTERING
@@ -272,6 +249,9 @@ class LineProtocol(Counted, Connection, Protocol):
         self.received(structs.replace(command, id=self._next_id()))
 
     def _unread(self, refusal: Refusal) -> None:
+        if self._asking is not None:
+            self._asking = None
+            self.write(self._telnet.reveal())
         self.misread(self._next_id(), refusal)
 
     def _next_id(self) -> str:
@@ -302,17 +282,29 @@ class LineProtocol(Counted, Connection, Protocol):
             self.say(*also)
         if room != self.person.room:
             self.hub.reactor.callLater(0, self._regroup)
-        if isinstance(reply, replies.LoggedIn):
-            self._enter(is_back=isinstance(reply, replies.CameBack) and bool(reply.since))
+        if isinstance(reply, replies.LoggedIn) and self.stage is Stage.ENTERING:
+            self._enter(is_back=isinstance(reply, replies.CameBack) and bool(self.person.rooms))
         elif isinstance(reply, replies.Failure) and self.stage in (Stage.NAMING, Stage.ENTERING):
             self.stage = Stage.NAMING
-            self.say(PROMPT)
+            self._refused_at_the_door(command, reply)
         if self._lines:
             self._take_later()
 
+    def _refused_at_the_door(self, command: Command, reply: replies.Failure) -> None:
+        """Ask for another name, or for the password of this one. What was typed before the question answers nothing."""
+        tried, self._tried = self._tried, None
+        asking = owned(command, reply)
+        if asking is not None and not self._lines:
+            self._begin_asking(asking)
+        elif other := asking or (tried if tried is not None and tried.otherwise else None):
+            self._come_in_as(other)
+        else:
+            self.say(PROMPT)
+
     def _answer(self, command: Command, reply: Reply) -> None:
         if not self.person.json:
-            if not is_there_already(command, reply) and not self._refused.takes(reply):
+            is_told = is_there_already(command, reply) or owned(command, reply) is not None
+            if not is_told and not self._refused.takes(reply):
                 now = self.shared.encoders.clock()
                 self.say(*answer_lines(command, reply, now, timestamps=self.person.timestamps))
         elif isinstance(reply, replies.HistoryPage):

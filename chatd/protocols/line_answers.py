@@ -67,11 +67,21 @@ def welcome_lines(command: Command, reply: replies.Welcome, now: float) -> list[
 
 
 def logged_in_lines(command: Command, reply: replies.LoggedIn, now: float) -> list[str]:
+    if isinstance(command, commands.Auth) and command.mechanism in ("register", "invite"):
+        return [f"*** The name {reply.nick} is yours now. Next time type it, and then your password."]
+    if isinstance(command, commands.Auth) and command.data is not None:
+        return ["*** Your password is changed. Everything else that was logged in to your account is logged out."]
+    if isinstance(command, commands.LogIn):
+        return [f"*** You are {reply.nick} now, logged in to your account."]
+    return greeting(reply)
+
+
+def greeting(reply: replies.LoggedIn) -> list[str]:
     return [CONNECTED, f"Your name is {reply.nick}.", HINTS]
 
 
 def came_in_lines(command: Command, reply: replies.CameIn, now: float) -> list[str]:
-    return [*logged_in_lines(command, reply, now), COME_BACK.format(word=reply.word)]
+    return [*greeting(reply), *([COME_BACK.format(word=reply.word)] if reply.word else [])]
 
 
 def came_back_lines(command: Command, reply: replies.CameBack, now: float) -> list[str]:
@@ -82,6 +92,8 @@ def came_back_lines(command: Command, reply: replies.CameBack, now: float) -> li
     if rooms:
         missed = f"you missed {people(reply.missed, 'message', 'messages')}" if reply.missed else "you missed nothing"
         lines.append(f"*** You are back in {', '.join(rooms)}; {missed}.")
+    elif reply.missed:
+        lines.append(f"*** While you were away you were sent {people(reply.missed, 'message', 'messages')}.")
     if len(rooms) > 1:
         lines.append(f"*** What you type goes to {clean_line(reply.current or rooms[-1])}.")
     if reply.missed and not reply.exact:
@@ -203,6 +215,15 @@ def whois_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]
     return lines
 
 
+def session_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
+    lines = [f"*** You are logged in {len(items)} times:" if len(items) > 1 else "*** You are logged in once:"]
+    for item in items:
+        rooms = ", ".join(map(clean_line, item["rooms"])) or "no room"
+        device = f"{clean_line(item['device'])}: " if item.get("device") else ""
+        lines.append(f"***   {device}in {rooms}{' (this connection)' if item['current'] else ''}")
+    return lines
+
+
 def other_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
     return [f"*** {', '.join(f'{key} {clean_line(str(value))}' for key, value in item.items())}" for item in items]
 
@@ -212,7 +233,7 @@ LISTS: dict[str, Callable[[commands.List, list[dict[str, Any]]], list[str]]] = {
     "members": member_list,
     "users": user_list,
     "whois": whois_list,
-    "sessions": other_list,
+    "sessions": session_list,
     "bans": other_list,
 }
 

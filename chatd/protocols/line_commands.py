@@ -78,9 +78,26 @@ VERBS: dict[str, Verb] = {
     "mute": Verb("NAME [reason]", "let somebody only listen (operators)", line_words.read_mute),
     "op": Verb("NAME", "make somebody an operator (operators)", line_words.read_op),
     "invite": Verb("NAME [#room]", "ask somebody into the room (operators)", line_words.read_invite),
-    "register": Verb("", "keep your name (needs accounts)", line_words.read_account),
-    "login": Verb("", "come back to your account (needs accounts)", line_words.read_account),
-    "passwd": Verb("", "change your password (needs accounts)", line_words.read_account),
+    "register": Verb(
+        "[INVITE]",
+        "keep your name: an account with a password",
+        line_words.read_register,
+        "Nobody else can take your name then, or one that looks like it. Next time type the name, and then the"
+        " password.",
+    ),
+    "login": Verb(
+        "[NAME]",
+        "come back to your account",
+        line_words.read_login,
+        "For somebody who came in under another name. The password is asked for.",
+    ),
+    "passwd": Verb(
+        "",
+        "change your password",
+        line_words.read_passwd,
+        "Everything else that is logged in to your account is logged out by it.",
+    ),
+    "sessions": Verb("", "where you are logged in", line_words.read_sessions),
     "resume": Verb(
         "[WORD]",
         "tell your word; instead of a name: come back",

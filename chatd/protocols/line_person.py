@@ -12,6 +12,7 @@ from typing import Any
 from chatd.core import commands, replies
 from chatd.core.codes import Code
 from chatd.core.commands import Command
+from chatd.core.identity import INVITE
 from chatd.core.limits import Rules
 from chatd.core.names import fold
 from chatd.core.replies import Reply
@@ -19,7 +20,7 @@ from chatd.core.text import clean_line
 from chatd.core.views import View
 from chatd.interfaces import IEncoder
 from chatd.protocols.line_commands import help_lines
-from chatd.protocols.line_words import Deed, Help, Ignore, NoAccounts, Place, Status, Switch, TellWord
+from chatd.protocols.line_words import ASKED_FOR, Deed, Enquiry, Help, Ignore, Place, Status, Switch, TellWord
 from chatd.protocols.text import Clock, IgnoringEncoder, JsonEncoder, LineEncoder
 
 MOST_IGNORED = 100
@@ -55,6 +56,7 @@ class Person:
         self.rules = rules
         self.encoders = encoders
         self.nick = ""
+        self.account = ""  # empty for a guest
         self.room = ""  # what is typed goes there
         self.rooms: list[str] = []  # all that the person is in, the one turned to last at the end
         self.timestamps = True
@@ -90,7 +92,9 @@ class Person:
         """A reply came; what else than itself is to be told."""
         if isinstance(reply, replies.LoggedIn | replies.NickTaken):
             self.nick = reply.nick
-            if isinstance(reply, replies.CameIn):
+            if isinstance(reply, replies.LoggedIn) and isinstance(reply.account, str):
+                self.account, self.word = reply.account, ""
+            elif isinstance(reply, replies.CameIn):
                 self.word = reply.word
             if isinstance(reply, replies.CameBack):
                 self.rooms = [room for room in reply.since if not room.startswith("@") or room == reply.current]
@@ -132,7 +136,6 @@ class Person:
             Switch: self.switch,
             Status: self.status,
             TellWord: self.tell_word,
-            NoAccounts: self.no_accounts,
         }
         return [f"*** {line}" for line in deeds[type(deed)](deed)]
 
@@ -174,15 +177,29 @@ class Person:
             KEPT.get(rules.durability, KEPT["memory"]),
         ]
 
+    def why_not(self, enquiry: Enquiry) -> str:
+        """Why no password is asked for; empty if one is."""
+        if enquiry.purpose == "passwd":
+            return "" if self.account else "You have no account. /register makes one of your name."
+        if self.account:
+            return f"You are logged in to your account, {self.account}."
+        if enquiry.purpose == "login":
+            return "" if enquiry.word else "It is written: /login NAME"
+        if self.rules.registration == "closed":
+            return "This server makes no accounts by itself; ask its operator for one."
+        if self.rules.registration == "invite":
+            return "" if enquiry.word else "An account takes an invite here. It is written: /register INVITE"
+        is_password = enquiry.word and not INVITE.fullmatch(enquiry.word.casefold())
+        return f"{ASKED_FOR} /register" if is_password else ""
+
     def tell_word(self, deed: TellWord) -> list[str]:
+        if self.account:
+            return [f"You have an account: next time type {self.account}, and then your password."]
         if self.word:
             return [f"Instead of a name, type: /resume {self.word}"]
         if self.nick:
             return ["This server tells no words to come back with."]
         return ["It is written: /resume WORD, with the word that you were told at the welcome."]
-
-    def no_accounts(self, deed: NoAccounts) -> list[str]:
-        return ["This server has no accounts yet: a name is yours for as long as you are connected."]
 
 
 def is_there_already(command: Command, reply: Reply) -> bool:

@@ -17,6 +17,7 @@ from chatd.core.commands import Changes, Command, SelfChanges
 HISTORY_LINES = 20
 REACTION_CHARACTERS = 64
 MOST_PLACES = 100
+ASKED_FOR = "Passwords are asked for, so that nobody sees them. It is written:"
 
 _NUMBER = re.compile(r"#?[0-9]{1,15}")
 _SIGNED_NUMBER = re.compile(r"#[0-9]{1,15}")
@@ -75,8 +76,11 @@ class TellWord(Deed):
 
 
 @dataclass(frozen=True)
-class NoAccounts(Deed):
-    """Tell that there are none."""
+class Enquiry(Deed):
+    """Ask the person for passwords, to do something with an account; `word` is its name, or an invite."""
+
+    purpose: Literal["register", "login", "passwd"]
+    word: str = ""
 
 
 Meaning = Command | Deed
@@ -271,8 +275,24 @@ def read_invite(text: str, place: Place) -> Meaning:
     return commands.Moderate(action="invite", target=target, room=room_name(room) if room else need_room(place))
 
 
-def read_account(text: str, place: Place) -> Meaning:
-    return NoAccounts()
+def read_register(text: str, place: Place) -> Meaning:
+    return Enquiry("register", text)
+
+
+def read_login(text: str, place: Place) -> Meaning:
+    if " " in text:
+        raise Misused(f"{ASKED_FOR} /login NAME")
+    return Enquiry("login", text)
+
+
+def read_passwd(text: str, place: Place) -> Meaning:
+    if text:
+        raise Misused(f"{ASKED_FOR} /passwd")
+    return Enquiry("passwd")
+
+
+def read_sessions(text: str, place: Place) -> Meaning:
+    return commands.List(what="sessions")
 
 
 def read_time(text: str, place: Place) -> Meaning:

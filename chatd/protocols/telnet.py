@@ -1,10 +1,11 @@
 """Telnet as bytes: what comes in is taken apart into text, signals, and the answers that the peer is owed.
 
 RFC 854 and 855, with options 857 (echo), 858 (go-ahead), 860 (timing mark) and the others treated alike: every
-option is refused, so the peer stays in its line mode and edits its lines itself. In the words of RFC 1143 every
+wish is refused, so the peer stays in its line mode and edits its lines itself. In the words of RFC 1143 every
 option is in the state NO for ever: an offer is refused each time it is made, and a WONT or DONT, which agrees with
-the state, is never answered. So no two sides can loop. Nothing is ever offered, so a peer that does not speak
-telnet never sees a byte of it.
+the state, is never answered. So no two sides can loop. One thing is offered, and only to a peer that has shown that it
+speaks telnet, by a command or by ending a line with a carriage return: to echo, which means that its terminal does not
+while a password is typed. Anybody else never sees a byte of telnet.
 
 This file knows bytes only. What a line is, is for `lines`; what a signal means to a person, is for `line`.
 """
@@ -18,6 +19,7 @@ IAC, DONT, DO, WONT, WILL, SB = 255, 254, 253, 252, 251, 250
 EL, EC, AYT, AO, IP, BRK, DM, NOP, SE = 248, 247, 246, 245, 244, 243, 242, 241, 240
 ABORT, SUSP, EOF = 238, 237, 236  # RFC 1184
 TIMING_MARK = 6  # RFC 860
+ECHO = 1  # RFC 857
 
 # A subnegotiation longer than this is no longer believed: what follows is text again.
 SUBNEGOTIATION_BYTES = 4096
@@ -73,9 +75,22 @@ class TelnetDecoder:
         self._verb = 0
         self._subnegotiated = 0
         self._pieces: list[Piece] = []
+        self._speaks = False  # telnet, as far as was heard
+        self._hides = False  # our echo was offered
+
+    def hide(self) -> bytes:
+        """What makes the peer's terminal show nothing that is typed; nothing if the peer does not speak telnet."""
+        self._hides = self._speaks
+        return bytes((IAC, WILL, ECHO)) if self._hides else b""
+
+    def reveal(self) -> bytes:
+        """What makes the terminal show again what is typed, after the end of line that it did not show."""
+        hidden, self._hides = self._hides, False
+        return bytes((IAC, WONT, ECHO)) + b"\r\n" if hidden else b""
 
     def feed(self, blob: bytes) -> list[Piece]:
         """The text, signals and answers in the next bytes, in their order; adjoining text may be in several pieces."""
+        self._speaks = self._speaks or IAC in blob or b"\r" in blob
         if self._place is _Place.TEXT and IAC not in blob:
             return [blob] if blob else []
         here = 0
@@ -140,5 +155,7 @@ class TelnetDecoder:
         if verb == DO and option == TIMING_MARK:
             self._pieces.append(Answer(bytes((IAC, WILL, TIMING_MARK))))
             self._pieces.append(Signal.MARK)
+        elif verb == DO and option == ECHO and self._hides:
+            return  # what was offered is wanted
         elif verb in REFUSALS:
             self._pieces.append(Answer(bytes((IAC, REFUSALS[verb], option))))

@@ -302,9 +302,13 @@ def test_what_there_is_not_yet_is_told_in_a_line() -> None:
         [told] = tom.reads()
         assert "yet" in told
         assert "(FORBIDDEN)" in told
-    for line in ("/register secret", "/login tom secret", "/passwd secret"):
+    for line, written in (
+        ("/register secret", "/register"),
+        ("/login tom secret", "/login NAME"),
+        ("/passwd x", "/passwd"),
+    ):
         tom.types(line)
-        assert tom.reads() == ["*** This server has no accounts yet: a name is yours for as long as you are connected."]
+        assert tom.reads() == [f"*** Passwords are asked for, so that nobody sees them. It is written: {written}"]
     assert jerry.reads() == []
 
 

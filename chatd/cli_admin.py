@@ -1,0 +1,260 @@
+"""`chatd admin`, `chatd user` and `chatd invite`: the operator's commands.
+
+They ask the running server by its admin socket. If none runs, those about accounts and invites open the journal
+themselves, by the same rules, and leave it again. This module knows the words and what is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chatd.cli_journal import Parser
+from chatd.config import Source, load
+from chatd.datafolder import admin_socket, folder_path
+from chatd.errors import Exit, OperatorError
+from chatd.settings import Settings
+
+PATIENCE_SECONDS = 30.0
+
+Json = dict[str, Any]
+
+
+def run(name: str, words: list[str]) -> int:
+    """Run one of the three; raises `OperatorError` for what cannot be done."""
+    parser = PARSERS[name](Parser(prog=f"chatd {name}", allow_abbrev=False))
+    try:
+        chosen = parser.parse_args(words)
+    except SystemExit:  # after --help
+        return Exit.OK
+    request = chosen.request(chosen)
+    settings, folder = where(chosen)
+    answer = ask(settings, folder, request, needs_server=name == "admin")
+    if not answer.pop("ok"):
+        raise OperatorError(request["command"], answer["error"], "", Exit.NOT_ALLOWED)
+    if chosen.json:
+        print(msgspec.json.encode(answer).decode())
+    else:
+        print("\n".join(chosen.show(answer)))
+    return Exit.OK
+
+
+def where(chosen: argparse.Namespace) -> tuple[Settings, Path]:
+    """The settings and the data folder of the server that is meant."""
+    given = Source(
+        label="command line",
+        values={} if chosen.data_dir is None else {"server.data_dir": chosen.data_dir},
+        spelled={"server.data_dir": "--data-dir"},
+        exit_code=Exit.USAGE,
+    )
+    settings = load(given, file=chosen.config).settings
+    return settings, folder_path(settings.server.data_dir, os.environ)
+
+
+# -- asking ---------------------------------------------------------------------------------------------------
+
+
+def ask(settings: Settings, folder: Path, request: Json, *, needs_server: bool) -> Json:
+    """The answer of the running server; or, if that will do, of its journal."""
+    in_memory = settings.journal.url.startswith("memory:")
+    path = admin_socket(settings.server.admin_socket, folder, in_memory=in_memory)
+    if path is not None:
+        try:
+            return ask_server(path, request)
+        except (FileNotFoundError, ConnectionRefusedError):
+            pass
+        except OSError as error:
+            reason = f"cannot be asked ({error.strerror or error})"
+            raise OperatorError(
+                f"admin socket {path}", reason, "see docs/how-to/operate.md", Exit.UNAVAILABLE
+            ) from error
+    if needs_server or in_memory:
+        raise OperatorError(
+            f"admin socket {path or 'none'}",
+            "no server is running there",
+            "start one, or name its data folder with --data-dir",
+            Exit.UNAVAILABLE,
+        )
+    from chatd.offline import answer
+
+    return answer(settings, folder, request)
+
+
+def ask_server(path: Path, request: Json) -> Json:
+    """Ask by the socket. Raises `OSError`."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(PATIENCE_SECONDS)
+        asking.connect(os.fspath(path))
+        asking.sendall(msgspec.json.encode(request) + b"\n")
+        with asking.makefile("rb") as answers:
+            line = answers.readline()
+    if not line:
+        raise OSError(0, "the server closed the socket")
+    found: Json = msgspec.json.decode(line)
+    return found
+
+
+def password(chosen: argparse.Namespace) -> str:
+    """The password, typed twice unseen, or the first line of the input."""
+    if chosen.password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    first = getpass.getpass("Password: ")
+    if getpass.getpass("The same again: ") != first:
+        raise OperatorError("password", "these were two different ones", "try again", Exit.USAGE)
+    return first
+
+
+# -- what is printed ------------------------------------------------------------------------------------------
+
+
+def columns(rows: list[list[str]]) -> Iterator[str]:
+    """Rows under a head, each column as wide as it must be."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def table(answer: Json, key: str, names: list[str]) -> list[str]:
+    """One of the lists in an answer."""
+    found = answer[key]
+    rows = [names, *([told(one.get(name)) for name in names] for one in found)]
+    more = answer["count"] - len(found)
+    return [*columns(rows), *([f"… and {more:,} more"] if more > 0 else [])]
+
+
+def told(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {told(number)}" for name, number in value.items()) or "none"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def show_status(answer: Json) -> list[str]:
+    answer["listeners"] = ", ".join(map(place, answer["listeners"]))
+    width = max(map(len, answer))
+    return [f"{name.replace('_', ' '):<{width}}  {told(value)}" for name, value in answer.items()]
+
+
+def place(listener: Json) -> str:
+    """A listener in words."""
+    spot = listener["path"] or f"{listener['host']}:{listener['port']}"
+    return f"{listener['protocol']} {spot}"
+
+
+def show_invite(answer: Json) -> list[str]:
+    """Lines that can be passed on as they are, for each way in."""
+    word = answer["invite"]
+    lines = [f"An invite for one account, good until {answer['expires']}:  {word}", ""]
+    for listener in answer["listeners"]:
+        host = {"127.0.0.1": "localhost", "0.0.0.0": "ADDRESS", "::": "ADDRESS"}.get(listener["host"], listener["host"])
+        if listener["host"] in ("::1", "::") or listener["protocol"] == "metrics":
+            continue
+        if listener["protocol"] in ("detect", "line"):
+            spot = f"nc -U {listener['path']}" if listener["path"] else f"telnet {host} {listener['port']}"
+            lines.append(f"People:   {spot}   then choose a name, and type  /register {word}")
+        if listener["protocol"] in ("detect", "framed"):
+            spot = f"unix:{listener['path']}" if listener["path"] else f"{host}:{listener['port']}"
+            lines.append(f'Programs: {spot}   {{"type":"auth","mechanism":"invite","token":"{word}","account":…}}')
+    if not answer["listeners"]:
+        lines.append(f"In the chat, choose a name, and type  /register {word}")
+    if answer["registration"] == "closed":
+        lines += ["", "This server's registration is closed: set accounts.registration to invite, or it is refused."]
+    return lines
+
+
+# -- the words ------------------------------------------------------------------------------------------------
+
+
+def common(parser: argparse.ArgumentParser, show: Callable[[Json], list[str]], request: Callable[..., Json]) -> None:
+    parser.add_argument("--data-dir", "-d", metavar="FOLDER", help="the server's data folder")
+    parser.add_argument("--config", "-c", metavar="FILE", help="the server's settings file")
+    parser.add_argument("--json", action="store_true", help="print the answer as an object of JSON")
+    parser.set_defaults(show=show, request=request)
+
+
+def admin_parser(parser: Parser) -> Parser:
+    parser.description = "See and steer the running server."
+    subs = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+
+    def add(name: str, about: str, show: Callable[[Json], list[str]], *arguments: tuple[str, str]) -> Parser:
+        sub: Parser = subs.add_parser(
+            name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False
+        )
+        for argument, meaning in arguments:
+            sub.add_argument(argument, help=meaning)
+        fields = [argument for argument, _ in arguments]
+        common(sub, show, lambda chosen: {"command": name, **{field: getattr(chosen, field) for field in fields}})
+        return sub
+
+    add("status", "how the server is", show_status)
+    names = ["session", "nick", "account", "protocol", "address", "seconds", "rooms", "waiting", "slow"]
+    add("sessions", "who is connected", lambda answer: table(answer, "sessions", names))
+    add("rooms", "the rooms, fullest first", lambda answer: table(answer, "rooms", ["room", "members", "last_seq"]))
+    kick = add(
+        "kick", "end somebody's sessions", lambda answer: [f"ended: {answer['ended']}"], ("who", "a nick, or a session")
+    )
+    kick.add_argument("--reason", default="", help="what they are told")
+    kick.set_defaults(request=lambda chosen: {"command": "kick", "who": chosen.who, "reason": chosen.reason})
+    add("announce", "say something to everyone", lambda answer: [f"told: {answer['told']}"], ("text", "one line"))
+    add("drain", "let nobody in any more", lambda answer: [f"still inside: {answer['inside']}"])
+    add(
+        "log",
+        "write less or more into the log",
+        lambda answer: [f"level: {answer['level']}"],
+        ("level", "debug … critical"),
+    )
+    return parser
+
+
+def user_parser(parser: Parser) -> Parser:
+    parser.description = "Look after accounts, whether the server runs or not."
+    subs = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+
+    def add(name: str, about: str, *, asks: bool = False) -> None:
+        sub: Parser = subs.add_parser(
+            name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False
+        )
+        sub.add_argument("account", help="its name")
+        if asks:
+            sub.add_argument("--password-stdin", action="store_true", help="read the password from the input")
+
+        def request(chosen: argparse.Namespace) -> Json:
+            found = {"command": f"user {name}", "account": chosen.account}
+            return found | ({"password": password(chosen)} if asks else {})
+
+        common(sub, lambda answer: [f"{DONE[name]}: {answer['account']}"], request)
+
+    add("add", "make an account", asks=True)
+    add("passwd", "give an account another password; its sessions end", asks=True)
+    add("disable", "let an account be used no more; its name stays its own")
+    add("enable", "let an account be used again")
+    listed: Parser = subs.add_parser("list", help="all accounts", description="All accounts.", allow_abbrev=False)
+    names = ["account", "made", "sessions", "disabled"]
+    common(listed, lambda answer: table(answer, "accounts", names), lambda _: {"command": "user list"})
+    return parser
+
+
+DONE = {"add": "made", "passwd": "password changed", "disable": "disabled", "enable": "enabled"}
+
+
+def invite_parser(parser: Parser) -> Parser:
+    parser.description = "Make an invite: a word with which one account can be made."
+    parser.add_argument("--days", type=float, help="for how long it is good (accounts.invite_days)")
+    common(parser, show_invite, lambda chosen: {"command": "invite", "days": chosen.days})
+    return parser
+
+
+PARSERS: dict[str, Callable[[Parser], Parser]] = {
+    "admin": admin_parser,
+    "user": user_parser,
+    "invite": invite_parser,
+}
