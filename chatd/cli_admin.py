@@ -17,9 +17,8 @@ from typing import Any
 
 import msgspec
 
-from chatd.cli_journal import Parser
-from chatd.config import Source, load
-from chatd.datafolder import admin_socket, folder_path
+from chatd.cli_journal import Parser, where
+from chatd.datafolder import admin_socket
 from chatd.errors import Exit, OperatorError
 from chatd.settings import Settings
 
@@ -45,18 +44,6 @@ def run(name: str, words: list[str]) -> int:
     else:
         print("\n".join(chosen.show(answer)))
     return Exit.OK
-
-
-def where(chosen: argparse.Namespace) -> tuple[Settings, Path]:
-    """The settings and the data folder of the server that is meant."""
-    given = Source(
-        label="command line",
-        values={} if chosen.data_dir is None else {"server.data_dir": chosen.data_dir},
-        spelled={"server.data_dir": "--data-dir"},
-        exit_code=Exit.USAGE,
-    )
-    settings = load(given, file=chosen.config).settings
-    return settings, folder_path(settings.server.data_dir, os.environ)
 
 
 # -- asking ---------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from chatd.core.retention import PATTERN, age
 from chatd.datafolder import DataFolder, folder_path
 from chatd.errors import Exit, OperatorError
 from chatd.journal import file_of, schema
+from chatd.settings import Settings
 
 if TYPE_CHECKING:
     from chatd.journal.verify import Verified
@@ -53,8 +54,8 @@ def run_one(name: str, words: list[str], commands: Commands) -> int:
     return command(chosen)
 
 
-def places(chosen: argparse.Namespace) -> tuple[Path, Path]:
-    """The data folder and the journal's file of a server with these settings."""
+def where(chosen: argparse.Namespace) -> tuple[Settings, Path]:
+    """The settings and the data folder of the server that is meant."""
     given = Source(
         label="command line",
         values={} if chosen.data_dir is None else {"server.data_dir": chosen.data_dir},
@@ -62,7 +63,12 @@ def places(chosen: argparse.Namespace) -> tuple[Path, Path]:
         exit_code=Exit.USAGE,
     )
     settings = load(given, file=chosen.config).settings
-    folder = folder_path(settings.server.data_dir, os.environ)
+    return settings, folder_path(settings.server.data_dir, os.environ)
+
+
+def places(chosen: argparse.Namespace) -> tuple[Path, Path]:
+    """The data folder and the journal's file of a server with these settings."""
+    settings, folder = where(chosen)
     path = file_of(settings.journal.url, folder)
     if path is None:
         raise OperatorError(f"journal {settings.journal.url}", "it is in no file", "see journal.url", Exit.SETTINGS)

@@ -55,6 +55,7 @@ class Accounts:
             effects.Ended: self.ended,
         }
         self._waiting: dict[str, list[Deferred[None]]] = {}
+        self._queue: list[Deferred[None]] = []  # tries that wait for others to be over
 
     def settings_changed(self, settings: Settings) -> None:
         """Other settings from now on."""
@@ -66,23 +67,41 @@ class Accounts:
     def ask(self, link: Link, question: Question) -> Deferred[Any]:
         """Answer what is about passwords; everything else is for others."""
         if isinstance(question, Proof | HashWanted):
-            self.hasher.check_free()
+            self.hasher.check_free(len(self._queue))
         if isinstance(question, Proof):
-            self.guesses.take(question.account, link.connection.address, self.hub.reactor.seconds())
             return ensureDeferred(self.prove(link, question))
         if isinstance(question, HashWanted):
             return ensureDeferred(self.hash(question))
         return self.hub.comebacks.ask(link, question)
 
     async def prove(self, link: Link, question: Proof) -> Proven | None:
-        """Whether the password is right. Wrong ones and nobody's take the same way and the same time."""
+        """Whether the password is right, if it may be tried so soon. Raises `Refusal`."""
+        account, address, seconds = question.account, link.connection.address, self.hub.reactor.seconds
+        while (turn := self.guesses.begin(account, address, seconds())) is None:
+            waiting: Deferred[None] = Deferred()
+            self._queue.append(waiting)
+            await waiting
+        is_guess = False
+        try:
+            proven = await self._proven(link, question)
+            is_guess = proven is None
+        finally:
+            self.guesses.end(turn, is_guess=is_guess)
+            queue, self._queue = self._queue, []
+            for waiting in queue:
+                self.hub.reactor.callLater(0, waiting.callback, None)
+        if proven is not None:
+            self.guesses.remember(account, address)
+        return proven
+
+    async def _proven(self, link: Link, question: Proof) -> Proven | None:
+        """Wrong passwords and nobody's take the same way and the same time."""
         journal = self.hub.journal
         kept = await journal.ask(VerifierWanted(question.user_id))
         is_right, is_old = await self.hasher.is_right(kept, question.password)
         if not is_right:
             self.log.info("wrong password session={session}", session=link.id)
             return None
-        self.guesses.was_right(question.account, link.connection.address)
         if is_old:
             anew = PasswordRehashed(question.user_id, await self.hasher.hashed(question.password))
             self.hub.propose((anew,), None)

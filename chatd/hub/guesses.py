@@ -5,12 +5,15 @@ together from which its owner has not come lately: so however many addresses som
 from which the owner came has a count of its own, which nobody can use up from elsewhere: so guessing does not keep the
 owner out. Nor does it keep out who comes with a token, which is no guess.
 
-A try is paid for before it is made, and given back when it was right; so many at once gain nothing. Names that are
-nobody's are counted alike, so that it cannot be seen who is there. What is full again is forgotten.
+A try is paid for before it is made, and given back when it was right; so many at once gain nothing. Who cannot pay
+while others are being tried waits for them, as they may be given back: a class that logs in at once by one address is
+no attack. Names that are nobody's are counted alike, so that it cannot be seen who is there. What is full again is
+forgotten.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from hashlib import blake2b
 
 from chatd.core.names import fold
@@ -20,6 +23,9 @@ LIMIT = "guesses_per_minute"
 MOST_PLACES = 10_000
 PLACES_OF_ONE = 8
 
+Turn = tuple[tuple[Rate, str], ...]
+"""What a try was paid from."""
+
 
 class Guesses:
     """Counts tries. `now` is in seconds of a steady clock."""
@@ -28,6 +34,7 @@ class Guesses:
         self.per_minute = per_minute
         rate = (per_minute / 60, per_minute)
         self._by_address, self._by_account, self._by_place = Rate(*rate), Rate(*rate), Rate(*rate)
+        self._open: Counter[str] = Counter()  # tries that are not over, by what they were paid from
         self._places: dict[str, list[str]] = {}  # account: from where its owner came, the latest last
 
     def change(self, per_minute: int, now: float) -> None:
@@ -36,20 +43,29 @@ class Guesses:
         for rate in (self._by_address, self._by_account, self._by_place):
             rate.change(per_minute / 60, per_minute, now)
 
-    def take(self, account: str, address: str, now: float) -> None:
-        """Pay for a try; refuses if too many were wrong."""
+    def begin(self, account: str, address: str, now: float) -> Turn | None:
+        """Pay for a try, which `end` is to be told of; None while others have to end first. Raises `Refusal` if too
+        many were wrong."""
+        paid: Turn = ()
         for rate, key in self._of(account, address):
             wait = rate.wait(key, now)
             if wait:
-                if rate is not self._by_address:
-                    self._give_back(self._by_address, counted_as(address))
+                self._give_back(paid)
+                if key in self._open:
+                    return None
                 raise too_fast(LIMIT, self.per_minute, "wrong passwords a minute", wait)
+            paid = (*paid, (rate, key))
+        self._open.update(key for _, key in paid)
+        return paid
 
-    def was_right(self, account: str, address: str) -> None:
-        """It was no guess: remember the place, and give back what was paid."""
-        for rate, key in self._of(account, address):
-            self._give_back(rate, key)
-        self.remember(account, address)
+    def end(self, turn: Turn, *, is_guess: bool) -> None:
+        """A try is over. If it was no wrong password, what was paid is given back."""
+        for _, key in turn:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
+        if not is_guess:
+            self._give_back(turn)
 
     def remember(self, account: str, address: str) -> None:
         """The owner of this account is at this address."""
@@ -59,16 +75,17 @@ class Guesses:
         if len(self._places) > MOST_PLACES:
             del self._places[next(iter(self._places))]
 
-    def _of(self, account: str, address: str) -> tuple[tuple[Rate, str], ...]:
+    def _of(self, account: str, address: str) -> Turn:
         key, place = _key(account), counted_as(address)
         if place in self._places.get(key, ()):
             return ((self._by_place, f"{key} {place}"),)
         return (self._by_address, place), (self._by_account, key)
 
-    def _give_back(self, rate: Rate, key: str) -> None:
-        bucket = rate.buckets.get(key)
-        if bucket is not None:
-            bucket.tokens = min(rate.burst, bucket.tokens + 1)
+    def _give_back(self, turn: Turn) -> None:
+        for rate, key in turn:
+            bucket = rate.buckets.get(key)
+            if bucket is not None:
+                bucket.tokens = min(rate.burst, bucket.tokens + 1)
 
 
 def _key(account: str) -> str:

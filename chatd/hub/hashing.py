@@ -77,9 +77,9 @@ class Hasher:
             )
         return self._made
 
-    def check_free(self) -> None:
-        """Refuse when too many wait already."""
-        if self._waiting >= MOST_WAITING:
+    def check_free(self, others: int = 0) -> None:
+        """Refuse when too many wait already, here and before."""
+        if self._waiting + others >= MOST_WAITING:
             raise Refusal(Code.RATE_LIMITED, "too many are logging in just now; try again in 2 s", retry_after=2.0)
 
     def _later(self, work: Callable[[Any], Any]) -> Deferred[Any]:

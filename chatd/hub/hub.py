@@ -264,9 +264,11 @@ class Hub:
 
     def not_fetched(self, reason: Failure, link: Link, command: Command) -> None:
         link.blocked = False
-        self.log.failure("cannot read the journal", reason)
-        if not link.gone:
+        refusal: Any = reason.value
+        if not isinstance(refusal, Refusal):
+            self.log.failure("cannot read the journal", reason)
             refusal = Refusal(Code.STORE_UNAVAILABLE, "the store cannot be read now; try again", retry_after=1.0)
+        if not link.gone:
             self.running.refuse(link, command, refusal)
             self.go_on(link)
 

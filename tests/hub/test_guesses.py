@@ -61,11 +61,28 @@ def test_names_that_are_nobodys_are_counted_alike(house: House) -> None:
 def test_a_network_of_ipv6_is_one_address() -> None:
     guesses = Guesses(3)
     for n in range(3):
-        guesses.take(f"name{n}", f"2001:db8::{n}", 0.0)
+        turn = guesses.begin(f"name{n}", f"2001:db8::{n}", 0.0)
+        assert turn is not None
+        guesses.end(turn, is_guess=True)
     with pytest.raises(Refusal) as caught:
-        guesses.take("another", "2001:db8::77", 0.0)
+        guesses.begin("another", "2001:db8::77", 0.0)
     assert caught.value.retry_after == pytest.approx(20, abs=0.1)
-    guesses.take("another", "2001:db8:0:1::1", 0.0)
+    assert guesses.begin("another", "2001:db8:0:1::1", 0.0) is not None
+
+
+def test_who_cannot_pay_waits_for_those_who_may_be_given_back() -> None:
+    """A class logs in at once by one address; an attacker who tries at once gains nothing."""
+    guesses = Guesses(3)
+    turns = [guesses.begin(f"name{n}", "10.0.0.1", 0.0) for n in range(3)]
+    assert guesses.begin("name4", "10.0.0.1", 0.0) is None
+    guesses.end(turns[0] or (), is_guess=False)
+    turns.append(guesses.begin("name4", "10.0.0.1", 0.0))
+    assert turns[3] is not None
+    for turn in turns[1:]:
+        assert guesses.begin("name5", "10.0.0.1", 0.0) is None
+        guesses.end(turn or (), is_guess=True)
+    with pytest.raises(Refusal):
+        guesses.begin("name5", "10.0.0.1", 0.0)
 
 
 def test_what_is_remembered_is_bounded() -> None:

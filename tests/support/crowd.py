@@ -36,14 +36,15 @@ def greeting(nick: str, room: str, **join: Any) -> bytes:
 class Wire:
     """One framed connection on a blocking socket, with its timeout."""
 
-    def __init__(self, address: tuple[str, int] | str, seconds: float = 20) -> None:
+    def __init__(self, address: tuple[str, int] | str, seconds: float = 20, *, source: str = "") -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_UNSPEC
         if family == socket.AF_UNIX:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(seconds)
             self.socket.connect(address)
         else:
-            self.socket = socket.create_connection(address, timeout=seconds)  # type: ignore[arg-type]
+            here = (source, 0) if source else None
+            self.socket = socket.create_connection(address, timeout=seconds, source_address=here)  # type: ignore[arg-type]
         self.heard: list[Json] = []
         self._buffer = b""
         self._asked = 0
