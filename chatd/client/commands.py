@@ -12,8 +12,10 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from chatd.client import options
-from chatd.client.errors import ChatError
+from chatd.client.errors import ChatError, Refused
 from chatd.client.outcome import told
+from chatd.client.passwords import forget, with_password
+from chatd.core.codes import Code
 from chatd.errors import status_of
 
 # Where the coroutine function `(choices) -> exit code` of each command is.
@@ -33,9 +35,11 @@ def run(name: str, words: list[str]) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    choices = options.read(name, words)
+    choices = with_password(options.read(name, words))
     module, function = _COMMANDS[name]
     try:
         return int(asyncio.run(getattr(import_module(module), function)(choices)))
     except ChatError as error:
+        if isinstance(error, Refused) and error.code == Code.SESSION_EXPIRED:
+            forget(choices)
         raise told(name, error, choices.server) from error

@@ -50,6 +50,7 @@ class Wishes(TypedDict, total=False):
     - `strict`: if the nick is taken, fail with `Refused` instead of taking the one that the server suggests.
     - `token`: the way back to a guest's identity, from `chat.token` of another time.
     - `account`, `password`: for those who have an account.
+    - `register`: make the account (False). `invite`: make it with this invite.
     - `reconnect`: come back when the connection is lost, with nothing missed and nothing sent twice (True).
     - `wait`: seconds to wait for a server that is not there yet; None for ever (10).
     - `away`: seconds to wait for one that went away; None for ever (None).
@@ -65,6 +66,8 @@ class Wishes(TypedDict, total=False):
     token: str | None
     account: str | None
     password: str | None
+    register: bool
+    invite: str | None
     reconnect: bool
     wait: float | None
     away: float | None
@@ -85,10 +88,12 @@ class Face(ABC):
         kept = Remembered() if self._cursor is None else self._cursor.holds
         nick = wishes.get("nick")
         login = Login(
-            nick or kept.nick or default_nick(),
+            nick or kept.nick or wishes.get("account") or default_nick(),
             token=wishes.get("token") or kept.token,
             account=wishes.get("account"),
             password=wishes.get("password"),
+            register=wishes.get("register", False),
+            invite=wishes.get("invite"),
             flexible=not wishes.get("strict", False),
         )
         self.session = Session(

@@ -1,8 +1,8 @@
 """Which way in to try next, and what to do when it is barred.
 
-A token is the way back to who one was; without one, or with one that is not valid any more, one comes as a
-guest. A nick that is taken is exchanged for the one that the server suggests, if that was allowed or if we
-had been inside before: a client that comes back must not be shut out by its own name.
+A token is the way back to who one was; without one, or with one that is not valid any more, one comes as a guest, or
+to one's account with its password. A nick that is taken is exchanged for the one that the server suggests, if that was
+allowed or if we had been inside before: a client that comes back must not be shut out by its own name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ class Verdict(Enum):
 
 
 class Login:
-    """Who we want to be. `flexible`: another nick will do from the start."""
+    """Who we want to be. `flexible`: another nick will do from the start.
+
+    With `register` or an `invite` the account is made the first time.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,8 @@ class Login:
         token: str | None = None,
         account: str | None = None,
         password: str | None = None,
+        register: bool = False,
+        invite: str | None = None,
         flexible: bool = True,
     ) -> None:
         self.wanted = nick
@@ -57,6 +62,8 @@ class Login:
         self.token = token
         self.account = account
         self.password = password
+        self.register = register or invite is not None
+        self.invite = invite
         self.been_inside = False
         self.why = ""  # why we are not called as we wanted
         self._flexible = flexible
@@ -67,12 +74,20 @@ class Login:
         if self.token is not None:
             return Auth(mechanism="token", token=self.token, nick=self.nick)
         if self.password is not None:
-            account = self.account or self.wanted
-            return Auth(mechanism="password", account=account, nick=self.nick, password=self.password)
+            return self._with_password(self.account or self.wanted)
         return Auth(mechanism="guest", nick=self.nick)
+
+    def _with_password(self, account: str) -> Auth:
+        if self.invite is not None and self.register:
+            return Auth(mechanism="invite", account=account, password=self.password, token=self.invite)
+        if self.register:
+            return Auth(mechanism="register", account=account, password=self.password)
+        nick = None if self.nick == account else self.nick
+        return Auth(mechanism="password", account=account, nick=nick, password=self.password)
 
     def accepted(self, reply: LoggedIn) -> None:
         """We are inside, called so, and have a way back."""
+        self.register = False
         self.been_inside = True
         self._suggestions = 0
         self.renamed(reply.nick)
@@ -96,9 +111,10 @@ class Login:
         if refusal.code in _TOKEN and self.token is not None:
             self.token = None
             self.why = f"the server no longer knows us: {refusal.message}"
-            return Verdict.AT_ONCE
+            return Verdict.AT_ONCE if self.account is None or self.password is not None else Verdict.NEVER
         suggestion = refusal.suggestion
         bending = self._flexible or self.been_inside
+        bending = bending and self.account is None  # nobody else will do
         if refusal.code in _NICK and bending and suggestion and self._suggestions < MOST_SUGGESTIONS:
             self._suggestions += 1
             self.why = refusal.message

@@ -31,6 +31,10 @@ class Choices(Struct, frozen=True, kw_only=True):
     server: str
     nick: str
     named: bool
+    account: str | None = None
+    password: str | None = None
+    register: bool = False
+    invite: str | None = None
     rooms: list[str]
     retry: bool
     wait: float | None
@@ -41,6 +45,11 @@ class Choices(Struct, frozen=True, kw_only=True):
     before: int | datetime | None = None
     after: int | datetime | None = None
     plain: bool = False
+
+    @property
+    def makes_account(self) -> bool:
+        """Whether the account is to be made."""
+        return self.register or self.invite is not None
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,13 +66,19 @@ def read(name: str, words: list[str]) -> Choices:
     server = getattr(found, "address", None) or found.server or (chosen and chosen.server)
     server = _address(server or os.environ.get("CHATD_SERVER", ""))
     nick = found.nick or (chosen and chosen.nick)
+    account: str | None = found.account or (chosen.account if chosen is not None else None)
+    if (found.register or found.invite) and not account:
+        raise OperatorError("account", "which one is to be made?", "name it with --account", Exit.USAGE)
     retry = name in ("connect", "tail") if found.retry is None else found.retry
     waits_for_ever = name == "tail" or (name == "connect" and sys.stdin.isatty())
     rooms = getattr(found, "room", None) or (chosen and chosen.rooms) or ["#lobby"]
     return Choices(
         server=server,
-        nick=_nick(nick) if nick else default_nick(),
+        nick=_nick(wanted) if (wanted := nick or account) else default_nick(),
         named=bool(nick),
+        account=_nick(account) if account else None,
+        register=found.register,
+        invite=found.invite,
         rooms=[_room(room) for room in ([rooms] if isinstance(rooms, str) else rooms)],
         retry=retry,
         wait=((None if waits_for_ever else PATIENCE) if found.wait is None else found.wait) if retry else 0.0,
@@ -84,6 +99,9 @@ def _parser(name: str, about: str, more: str = "") -> Parser:
     parser = Parser(prog=f"chatd {name}", description=about, epilog=more, allow_abbrev=False)
     parser.add_argument("--server", metavar="HOST:PORT", help="where to ($CHATD_SERVER, else localhost:1234)")
     parser.add_argument("--nick", help="what to be called ($CHATD_NICK, else your name on this machine)")
+    parser.add_argument("--account", metavar="NAME", help="the account to log in to; its password is asked for")
+    parser.add_argument("--register", action="store_true", help="make this account")
+    parser.add_argument("--invite", metavar="WORD", help="make this account with an invite")
     parser.add_argument("--profile", metavar="NAME", help="a [profile.NAME] of ~/.config/chatd/client.toml")
     parser.add_argument(
         "--retry",

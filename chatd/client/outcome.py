@@ -56,6 +56,8 @@ def told(name: str, error: ChatError, server: str) -> OperatorError:
         return OperatorError("cannot connect", f"{server}: {error}", "look at the address and the port", code)
     if isinstance(error, Refused) and error.code.startswith("NICK_"):
         remedy = f"try --nick {error.suggestion}" if error.suggestion else "try another --nick"
+        if error.code == Code.NICK_RESERVED:
+            remedy += ", or --account if it is yours"
         return OperatorError("nick", clean_line(error.message), remedy, code)
     if isinstance(error, Refused):
         return OperatorError(name, clean_line(str(error)), "", code)

@@ -7,8 +7,9 @@ Profiles are in `$XDG_CONFIG_HOME/chatd/client.toml`:
     nick = "tom"
     rooms = ["#lobby", "#ops"]
 
-A guest's token is kept in `$XDG_STATE_HOME/chatd-client/tokens.json`, readable by its owner only, so that who
-comes again under a nick is the same person to the server, whichever of the programs it is.
+With `account = "tom"` it is an account that one logs in to. A token is kept in
+`$XDG_STATE_HOME/chatd-client/tokens.json`, readable by its owner only, so that who comes again under a nick, or to an
+account, is the same person to the server, whichever of the programs it is.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
 
     server: str | None = None
     nick: str | None = None
+    account: str | None = None
     rooms: list[str] = []
 
 
@@ -84,6 +86,16 @@ class Tokens:
             tokens[_key(server, nick)] = token
         while len(tokens) > MOST_TOKENS:
             del tokens[next(iter(tokens))]
+        self._write(before, tokens)
+
+    def drop(self, server: str, nick: str) -> None:
+        """Forget a token that is not good any more."""
+        tokens = self._read()
+        before = dict(tokens)
+        tokens.pop(_key(server, nick), None)
+        self._write(before, tokens)
+
+    def _write(self, before: dict[str, str], tokens: dict[str, str]) -> None:
         if tokens != before:
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
