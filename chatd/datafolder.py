@@ -15,6 +15,7 @@ from pathlib import Path
 from chatd.config import xdg_folder
 from chatd.errors import Exit, OperatorError
 from chatd.journal.schema import sync
+from chatd.settings import Settings
 
 LOCK_NAME = "chatd.lock"
 
@@ -29,6 +30,24 @@ def folder_path(given: str, environ: Mapping[str, str]) -> Path:
     if state := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return Path(state).absolute()
     return xdg_folder(environ, "XDG_STATE_HOME", ".local/state") / "chatd"
+
+
+def certificate_folder(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Where the certificates of a server with these settings are."""
+    if settings.tls.certificates:
+        return Path(settings.tls.certificates).expanduser().absolute()
+    return folder_path(settings.server.data_dir, environ) / "tls"
+
+
+@contextmanager
+def needs_openssl() -> Iterator[None]:
+    """Say what to install, if it is not here."""
+    try:
+        yield
+    except ImportError as error:
+        raise OperatorError(
+            "TLS", f"OpenSSL is not here ({error})", "pip install 'chatd[tls]'", Exit.SETTINGS
+        ) from error
 
 
 @contextmanager

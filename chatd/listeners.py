@@ -26,6 +26,8 @@ from chatd.ports import Gate
 # While the loop is busy with a flood of newcomers they wait in the kernel; the usual 50 places overflow.
 BACKLOG = 4096
 
+TLS = "tls:"  # before a number or an endpoint: only encrypted connections
+
 LOOPBACK = ("127.0.0.1", "::1")
 INTERFACES = {"localhost": LOOPBACK}
 EVERYWHERE = ("0.0.0.0", "::")
@@ -45,6 +47,7 @@ class Way(Struct, frozen=True, kw_only=True):
     place: int | str
     is_chosen: bool
     exit_code: Exit
+    is_tls: bool = False
 
 
 class Listener(Struct, frozen=True, kw_only=True):
@@ -54,6 +57,7 @@ class Listener(Struct, frozen=True, kw_only=True):
     host: str | None = None
     port: int | None = None
     path: str | None = None
+    is_tls: bool = False
 
 
 class OneFamilyPort(Port):
@@ -80,10 +84,19 @@ def wanted(loaded: Loaded) -> list[Way]:
         origin = loaded.origins[f"server.{key}"]
         exit_code = Exit.USAGE if origin.startswith("--") else Exit.SETTINGS
         told = option if origin.startswith("--") else f"server.{key} ({origin})"
-        place = _place(told, value, exit_code)
+        text = str(value).strip()
+        is_tls = text.lower().startswith(TLS)
+        place = _place(told, text[len(TLS) :] if is_tls else text, exit_code)
         if place is not None:
-            is_chosen = loaded.is_chosen(f"server.{key}")
-            ways.append(Way(protocol=protocol, option=option, place=place, is_chosen=is_chosen, exit_code=exit_code))
+            way = Way(
+                protocol=protocol,
+                option=option,
+                place=place,
+                is_chosen=loaded.is_chosen(f"server.{key}"),
+                exit_code=exit_code,
+                is_tls=is_tls,
+            )
+            ways.append(way)
     if all(way.protocol == "metrics" for way in ways):
         raise OperatorError(
             "listeners",
@@ -94,8 +107,7 @@ def wanted(loaded: Loaded) -> list[Way]:
     return ways
 
 
-def _place(told: str, value: int | str, exit_code: Exit) -> int | str | None:
-    text = str(value).strip()
+def _place(told: str, text: str, exit_code: Exit) -> int | str | None:
     if text.lower() == "none":
         return None
     if text.lstrip("+-").isdecimal():
@@ -206,10 +218,10 @@ def _refused(way: Way, place: str, error: CannotListenError | OSError) -> Operat
     return OperatorError(what, f"cannot listen ({reason})", another, Exit.UNAVAILABLE)
 
 
-def listener_of(protocol: str, port: IListeningPort) -> Listener:
+def listener_of(protocol: str, port: IListeningPort, *, is_tls: bool = False) -> Listener:
     """Where a port listens in fact."""
     host: Any = port.getHost()
     if hasattr(host, "port"):
-        return Listener(protocol=protocol, host=host.host, port=host.port)
+        return Listener(protocol=protocol, host=host.host, port=host.port, is_tls=is_tls)
     name = host.name
-    return Listener(protocol=protocol, path=os.fsdecode(name) if name else "")
+    return Listener(protocol=protocol, path=os.fsdecode(name) if name else "", is_tls=is_tls)

@@ -35,7 +35,7 @@ def how_to_join(listeners: Sequence[Listener]) -> list[str]:
             is_line = protocol == "line"
             lines.append(f"People:   {joined}" + ("   (the line port)" if is_line else ""))
         if protocol in ("detect", "framed"):
-            joined = "   or   ".join(f"chatd connect {_address(place)}" for place in _spoken(places))
+            joined = "   or   ".join(_for_programs(place) for place in _spoken(places))
             lines.append(f"Programs: {joined}")
     lines += [f"Metrics:  http://{_address(place)}/metrics" for place in listeners if place.protocol == "metrics"][:1]
     hosts = [place.host for place in listeners if place.host is not None and place.protocol != "metrics"]
@@ -83,7 +83,13 @@ def _for_people(place: Listener) -> str:
     if place.host is None:
         return f"nc -U {place.path}"
     name = _name(place.host)
+    if place.is_tls:
+        return f"openssl s_client -quiet -connect {_address(place)}"
     return f"telnet {name} {place.port}   or   nc {name} {place.port}"
+
+
+def _for_programs(place: Listener) -> str:
+    return f"chatd connect {_address(place)}{' --tls' if place.is_tls else ''}"
 
 
 def _address(place: Listener) -> str:
@@ -113,13 +119,14 @@ def write_ready_file(path: Path, listeners: Sequence[Listener]) -> None:
         ) from error
 
 
-def _facts(listener: Listener) -> dict[str, str | int | None]:
-    facts: dict[str, str | int | None] = {
+def _facts(listener: Listener) -> dict[str, str | int | bool | None]:
+    facts: dict[str, str | int | bool | None] = {
         "protocol": listener.protocol,
         "host": listener.host,
         "port": listener.port,
     }
-    return facts | ({"path": listener.path} if listener.path is not None else {})
+    facts |= {"path": listener.path} if listener.path is not None else {}
+    return facts | ({"tls": True} if listener.is_tls else {})
 
 
 def remove_ready_file(path: Path) -> None:

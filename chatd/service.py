@@ -25,7 +25,7 @@ from chatd.config import Loaded
 from chatd.core.events import Entry
 from chatd.core.limits import Rules
 from chatd.core.retention import Ages, ages
-from chatd.datafolder import DataFolder, admin_socket, folder_path, owner_only
+from chatd.datafolder import DataFolder, admin_socket, certificate_folder, folder_path, needs_openssl, owner_only
 from chatd.errors import Exit, OperatorError
 from chatd.exposure import check_exposed, check_listeners
 from chatd.hub import Hub
@@ -36,11 +36,13 @@ from chatd.listeners import LOOPBACK, Listener, Way, addresses, endpoint_of, lis
 from chatd.logs import LineObserver
 from chatd.ports import Gate, room_for_connections
 from chatd.protocols import detect, framed, line
+from chatd.protocols.tls import DoorFactory
 from chatd.readiness import how_to_join, notify_systemd, remove_ready_file, write_ready_file
 from chatd.reload import AFTER_RESTART, changes, could_start, in_effect, reloading
 from chatd.settings import JournalSettings, Settings
 
 if TYPE_CHECKING:
+    from chatd.certificates import Certificates
     from chatd.monitor import Monitor
 
 # An end takes 10 seconds at most, goodbyes and the disk together.
@@ -86,6 +88,8 @@ class ChatService(Service):
         self._is_reload_due = False
         self._monitor: Monitor | None = None
         self._ports: list[Any] = []  # by which people come in
+        self._detectors: list[Any] = []  # factories of ports that everyone can join
+        self._certificates: Certificates | None = None
         # What undoes each step of the beginning, latest last: its name, how long it may take, what to call.
         self._undoings: list[tuple[str, float, Callable[[], Any]]] = []
 
@@ -117,10 +121,12 @@ class ChatService(Service):
     def _take_over(self, loaded: Loaded) -> None:
         """Give the new settings to the parts, and say what has changed and what has not."""
         assert self._hub is not None, "it is ready"
+        certificates = self._certificates_in(loaded.settings)
         found = changes(self.settings, loaded)
         self.settings = settings = in_effect(self.settings, loaded.settings)
         rules = self._hub.rules
         change_rules(self._hub, rules_of(settings, rules.durability, rules.secret), settings)
+        self._renew(certificates, self._hub)
         if self._observer is not None:
             self._observer.change(settings.log)
         at_once = [str(change) for change in found if change.name not in AFTER_RESTART]
@@ -154,6 +160,7 @@ class ChatService(Service):
 
         hub.on_change.append(change_gate)
         self._open_admin(hub)
+        self._renew(self._certificates_in(self.settings), hub)
         for way in ways:
             if way.protocol == "metrics":
                 await self._open_monitor(way, hub)
@@ -189,8 +196,53 @@ class ChatService(Service):
         if self._hub is not None:
             self._hub.entries_received(entries)
 
+    def _certificates_in(self, settings: Settings) -> Certificates | None:
+        """The certificates in the folder of these settings; None if there are none. Raises `OperatorError`."""
+        folder = certificate_folder(settings, os.environ)
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return None
+        with needs_openssl():
+            from chatd.certificates import Certificates  # only where there are some: OpenSSL takes a while
+        return Certificates(folder, settings.tls.minimum) or None
+
+    def _renew(self, certificates: Certificates | None, hub: Hub) -> None:
+        """Show newcomers these certificates."""
+        if certificates is None:
+            if self._certificates is not None:
+                self.log.warn("there is no certificate any more; the earlier ones are shown until a restart")
+            return
+        if self._certificates is None:
+            self._certificates = certificates
+            for factory in self._detectors:
+                self._take_tls(factory, certificates, hub)
+        else:
+            self._certificates.take(certificates)
+        for one in certificates.all:
+            self.log.info("certificate {path} {fingerprint}", path=str(one.path), fingerprint=one.fingerprint)
+
+    def _take_tls(self, factory: Any, certificates: Certificates, hub: Hub) -> None:
+        """Let a port that everyone can join take TLS too."""
+        inside = factory.behind()
+        hub.on_change.append(inside.settings_changed)
+        factory.ways["tls"] = self._behind_tls(inside, certificates)
+
+    def _behind_tls(self, factory: IProtocolFactory, certificates: Certificates) -> IProtocolFactory:
+        return DoorFactory(self._reactor, certificates, factory, lambda: self.settings.tls.handshake_seconds)
+
     async def _open(self, way: Way, interfaces: Sequence[str], hub: Hub, gate: Gate) -> None:
         factory = FACTORIES[way.protocol](hub, self.settings)
+        if way.protocol == "detect":
+            self._detectors.append(factory)
+            if self._certificates is not None:
+                self._take_tls(factory, self._certificates, hub)
+        if way.is_tls:
+            if self._certificates is None:
+                folder = certificate_folder(self.settings, os.environ)
+                told = f"{way.option} tls:{way.place}"
+                raise OperatorError(
+                    told, f"there is no certificate in {folder}", "chatd cert init makes one", way.exit_code
+                )
+            factory = self._behind_tls(factory, self._certificates)
         try:
             ports = await listen(self._reactor, way, interfaces, factory, gate)
         except OperatorError as error:
@@ -201,7 +253,7 @@ class ChatService(Service):
         for port in ports:
             self._on_end("closing a port", port.stopListening)
             self._ports.append(port)
-            self.listeners.append(listener_of(way.protocol, port))
+            self.listeners.append(listener_of(way.protocol, port, is_tls=way.is_tls))
         check_listeners(self._loaded, self.listeners)
 
     def _open_admin(self, hub: Hub) -> None:
@@ -240,7 +292,7 @@ class ChatService(Service):
         self._on_end("closing the gate of the monitor", gate.close)
         for port in await listen(self._reactor, way, LOOPBACK, monitor.factory(), gate):
             self._on_end("closing a port", port.stopListening)
-            self.listeners.append(listener_of(way.protocol, port))
+            self.listeners.append(listener_of(way.protocol, port, is_tls=way.is_tls))
         monitor.start()
         self._on_end("stopping the monitor", monitor.stop)
 

@@ -13,14 +13,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chatd.core.defaults import DEFAULT_LINE_PORT, DEFAULT_PORT
-from chatd.core.limits import Limits
 from chatd.core.retention import PATTERN as RETENTION
-
-# Putting a frame together costs its length squared, so this is as long as one may be.
-MAX_FRAME_BYTES = 65_536
-
-_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-_Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+from chatd.limit_settings import Count, LimitSettings, Seconds
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,128 +128,6 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = {}
 
 
-class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much, how many, how long. Clients are told. Beyond a limit is an error; nothing is cut short."""
-
-    # The rules' own struct, field for field, with bounds and meaning added.
-    frame_bytes: Annotated[
-        int,
-        Meta(description="The longest frame either way, in bytes.", ge=4096, le=MAX_FRAME_BYTES),
-    ] = 65_536
-    body_bytes: Annotated[
-        int,
-        Meta(description="The longest text of a message, in bytes of UTF-8.", ge=64, le=32_768),
-    ] = 8192
-    body_lines: Annotated[_Count, Meta(description="The most lines in the text of a message.")] = 200
-    data_bytes: Annotated[
-        int,
-        Meta(description="The largest `data` of a message, in bytes.", ge=0, le=MAX_FRAME_BYTES),
-    ] = 32_768
-    data_depth: Annotated[
-        int,
-        Meta(description="How deep the `data` of a message may be nested.", ge=1, le=64),
-    ] = 16
-    topic_chars: Annotated[_Count, Meta(description="The longest topic of a room, in characters.")] = 390
-    rooms_per_session: Annotated[_Count, Meta(description="How many rooms one session can be in.")] = 100
-    history_page: Annotated[
-        int,
-        Meta(description="The most events in one page of history.", ge=1, le=10_000),
-    ] = 200
-    login_seconds: Annotated[
-        _Seconds,
-        Meta(description="How long a newcomer may take to say hello and a name."),
-    ] = 30.0
-    idle_seconds: Annotated[
-        _Seconds,
-        Meta(description="After this long without a byte a program is asked whether it is there."),
-    ] = 45.0
-    dead_seconds: Annotated[
-        _Seconds,
-        Meta(description="After this long without a byte a program is taken for gone."),
-    ] = 90.0
-    messages_per_second: Annotated[
-        float,
-        Meta(description="How many messages a second one user may send for long; 0 is no limit.", ge=0, le=1_000_000),
-    ] = 2.0
-    messages_burst: Annotated[_Count, Meta(description="How many messages one user may send at once.")] = 10
-    logins_per_minute: Annotated[
-        int,
-        Meta(description="How many logins a minute one address may make; 0 is no limit.", ge=0, le=1_000_000),
-    ] = 60
-    connections_per_address: Annotated[
-        int,
-        Meta(
-            description="How many connections one public address may have, where an IPv6 network of 64 bits counts as"
-            " one; 0 is no limit.",
-            ge=0,
-            le=1_000_000,
-        ),
-    ] = 16
-    connections_per_private_address: Annotated[
-        int,
-        Meta(
-            description="The same for an address of a private network, behind which there may be a whole classroom.",
-            ge=0,
-            le=1_000_000,
-        ),
-    ] = 256
-    connections: Annotated[
-        int,
-        Meta(
-            description="How many connections there may be in all; newcomers wait until somebody leaves. 0: as many as"
-            " the limit of open files lets in, with some kept back for the journal.",
-            ge=0,
-            le=1_000_000,
-        ),
-    ] = 0
-    trusted_networks: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Networks in which the rates and connection caps above do not hold. Empty: they hold for"
-            " everyone."
-        ),
-    ] = ("127.0.0.0/8", "::1/128")
-    requests_in_flight: Annotated[
-        _Count,
-        Meta(description="How many requests of one connection may be under way before no more of it is read."),
-    ] = 256
-    send_queue_bytes: Annotated[
-        int,
-        Meta(
-            description="How much may wait in our memory for one slow reader, in bytes; no frame is longer. What it"
-            " cannot take is shown to it later, out of the journal.",
-            ge=MAX_FRAME_BYTES,
-            le=1 << 30,
-        ),
-    ] = 65_536
-    kernel_queue_bytes: Annotated[
-        int,
-        Meta(
-            description="How much the kernel may hold for one reader on top of it, in bytes; Linux takes about twice"
-            " that. 0 leaves it to the kernel, which may hold several megabytes.",
-            ge=0,
-            le=1 << 30,
-        ),
-    ] = 131_072
-    requests_per_second: Annotated[
-        float,
-        Meta(
-            description="How many requests a second other than messages one user may make for long; 0 is no limit.",
-            ge=0,
-            le=1_000_000,
-        ),
-    ] = 20.0
-    requests_burst: Annotated[_Count, Meta(description="How many of them one user may make at once.")] = 200
-    presence_batch_members: Annotated[
-        _Count,
-        Meta(description="In rooms of more members, comings and goings are told many at a time."),
-    ] = 50
-    presence_count_members: Annotated[
-        _Count,
-        Meta(description="In rooms of more members, comings and goings are told as numbers only."),
-    ] = 1000
-
-
 class LineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How people with telnet or nc are received."""
 
@@ -268,16 +140,16 @@ class LineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="How many of its last messages they see first.", ge=0, le=200),
     ] = 20
     silence_seconds: Annotated[
-        _Seconds,
+        Seconds,
         Meta(description="Who says nothing for this long on the port that everyone can join is greeted as a person."),
     ] = 0.8
     resume_days: Annotated[
         int,
         Meta(description="For how many days they can come back with /resume after they left; 0: not.", ge=0, le=3650),
     ] = 7
-    resume_most: Annotated[_Count, Meta(description="How many can; beyond it, who left first cannot.")] = 100_000
+    resume_most: Annotated[Count, Meta(description="How many can; beyond it, who left first cannot.")] = 100_000
     resume_guesses_per_minute: Annotated[
-        _Count,
+        Count,
         Meta(description="How many wrong words one address may try; in trusted networks ten times as many."),
     ] = 6
 
@@ -330,6 +202,27 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 1
 
 
+class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Certificates, and how wires are encrypted."""
+
+    certificates: Annotated[
+        str,
+        Meta(
+            description="The folder of the certificates: NAME.pem with key and certificate, as chatd cert init makes,"
+            " or NAME/privkey.pem and NAME/fullchain.pem, as certbot does. If empty: tls in the data folder. With a"
+            " certificate, the port that everyone can join takes TLS too, and tls:NUMBER can be given as any port."
+        ),
+    ] = ""
+    minimum: Annotated[
+        Literal["1.2", "1.3"],
+        Meta(description="The oldest version of TLS that is spoken."),
+    ] = "1.2"
+    handshake_seconds: Annotated[
+        Seconds,
+        Meta(description="How long a peer may take to agree on how to encrypt."),
+    ] = 10.0
+
+
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `chatd serve` writes to its standard output (twistd has options of its own)."""
 
@@ -355,6 +248,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     line: LineSettings = LineSettings()
     accounts: AccountSettings = AccountSettings()
+    tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
 
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
 from typing import Any, TypeVar, Unpack, cast
 
 from chatd.client import verbs
+from chatd.client.encrypted import context_of
 from chatd.client.errors import ChatError
 from chatd.client.face import Event, Face, Wishes
 from chatd.client.happenings import Happening
@@ -39,14 +41,16 @@ class connect:
     chat.close()`.
 
     `address` is `host`, `host:port`, `[v6]:port` or `unix:/path`; if empty, `$CHATD_SERVER` or localhost:1234. The
-    keywords are those of `Wishes`. Raises
+    keywords are those of `Wishes`, and `tls`: True for an encrypted connection to a server whose certificate this
+    machine trusts, or a context, such as `chatd.client.encrypted.context_of` makes. Raises
     `BadAddress` at once; waiting for it, `CannotConnect`, `WrongProtocol`, or `Refused` if the server does
     not let us in.
     """
 
-    def __init__(self, address: str = "", **wishes: Unpack[Wishes]) -> None:
+    def __init__(self, address: str = "", *, tls: ssl.SSLContext | bool = False, **wishes: Unpack[Wishes]) -> None:
         self._address = address
         self._wishes = wishes
+        self._tls = context_of() if tls is True else tls or None
         self._chat: Chat | None = None
 
     def __await__(self) -> Generator[Any, None, Chat]:
@@ -63,7 +67,7 @@ class connect:
             await self._chat.close()
 
     async def _open(self) -> Chat:
-        chat = Chat(self._address, asyncio.get_running_loop().time(), self._wishes)
+        chat = Chat(self._address, asyncio.get_running_loop().time(), self._wishes, self._tls)
         try:
             await chat._begin()
         except BaseException:
@@ -75,8 +79,9 @@ class connect:
 class Chat(Face):
     """A conversation with a server, over as many connections as it takes. `connect` makes it."""
 
-    def __init__(self, address: str, now: float, wishes: Wishes) -> None:
+    def __init__(self, address: str, now: float, wishes: Wishes, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(address, now, wishes)
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._transport: asyncio.Transport | None = None
@@ -283,12 +288,16 @@ class Chat(Face):
             return _Wire(self)
 
         address = self.address
+        host = None if self._tls is None else address.host
         if address.path is not None:
-            return (await self._loop.create_unix_connection(make, address.path))[1]
+            made = self._loop.create_unix_connection(make, address.path, ssl=self._tls, server_hostname=host)
+            return (await made)[1]
         problem: OSError | None = None
         for found in await self._loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
             try:
-                return (await self._loop.create_connection(make, str(found[4][0]), address.port))[1]
+                place = str(found[4][0])
+                made = self._loop.create_connection(make, place, address.port, ssl=self._tls, server_hostname=host)
+                return (await made)[1]
             except OSError as error:
                 problem = problem or error
         raise problem or OSError(f"no address for {address.host}")

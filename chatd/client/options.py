@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import ssl
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -16,9 +17,10 @@ from typing import NoReturn
 from msgspec import Struct
 
 from chatd.client import address
+from chatd.client.encrypted import BadFingerprint, context_of
 from chatd.client.errors import BadAddress
 from chatd.client.nicks import default_nick
-from chatd.client.profiles import profile
+from chatd.client.profiles import Profile, profile
 from chatd.core import names
 from chatd.errors import Exit, OperatorError
 
@@ -35,6 +37,7 @@ class Choices(Struct, frozen=True, kw_only=True):
     password: str | None = None
     register: bool = False
     invite: str | None = None
+    tls: ssl.SSLContext | None = None
     rooms: list[str]
     retry: bool
     wait: float | None
@@ -79,6 +82,7 @@ def read(name: str, words: list[str]) -> Choices:
         account=_nick(account) if account else None,
         register=found.register,
         invite=found.invite,
+        tls=_encryption(found, chosen),
         rooms=[_room(room) for room in ([rooms] if isinstance(rooms, str) else rooms)],
         retry=retry,
         wait=((None if waits_for_ever else PATIENCE) if found.wait is None else found.wait) if retry else 0.0,
@@ -99,6 +103,9 @@ def _parser(name: str, about: str, more: str = "") -> Parser:
     parser = Parser(prog=f"chatd {name}", description=about, epilog=more, allow_abbrev=False)
     parser.add_argument("--server", metavar="HOST:PORT", help="where to ($CHATD_SERVER, else localhost:1234)")
     parser.add_argument("--nick", help="what to be called ($CHATD_NICK, else your name on this machine)")
+    parser.add_argument("--tls", action="store_true", help="encrypt; the server's certificate must be trusted here")
+    parser.add_argument("--fingerprint", metavar="SHA256:…", help="encrypt; this is the server's certificate")
+    parser.add_argument("--ca", metavar="FILE", help="encrypt; who vouches for the server's certificate")
     parser.add_argument("--account", metavar="NAME", help="the account to log in to; its password is asked for")
     parser.add_argument("--register", action="store_true", help="make this account")
     parser.add_argument("--invite", metavar="WORD", help="make this account with an invite")
@@ -161,6 +168,21 @@ _PARSERS: dict[str, Callable[[], Parser]] = {
     "tail": _tail,
     "history": _history,
 }
+
+
+def _encryption(found: argparse.Namespace, chosen: Profile | None) -> ssl.SSLContext | None:
+    fingerprint = found.fingerprint or (chosen.fingerprint if chosen is not None else None)
+    if not (found.tls or fingerprint or found.ca or (chosen is not None and chosen.tls)):
+        return None
+    try:
+        return context_of(fingerprint, found.ca)
+    except BadFingerprint as error:
+        raise OperatorError("fingerprint", str(error), "chatd cert show prints it", Exit.USAGE) from None
+    except OSError as error:  # OpenSSL's are, too
+        reason = error.strerror or str(error)
+        raise OperatorError(
+            f"certificate {found.ca}", f"cannot be used ({reason})", "give a file of PEM", Exit.USAGE
+        ) from None
 
 
 # -- single values -----------------------------------------------------------------------------------------------

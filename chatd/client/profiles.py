@@ -7,9 +7,9 @@ Profiles are in `$XDG_CONFIG_HOME/chatd/client.toml`:
     nick = "tom"
     rooms = ["#lobby", "#ops"]
 
-With `account = "tom"` it is an account that one logs in to. A token is kept in
-`$XDG_STATE_HOME/chatd-client/tokens.json`, readable by its owner only, so that who comes again under a nick, or to an
-account, is the same person to the server, whichever of the programs it is.
+With `account = "tom"` it is an account that one logs in to, with `tls = true` or a `fingerprint` it is encrypted. A
+token is kept in `$XDG_STATE_HOME/chatd-client/tokens.json`, readable by its owner only, so that who comes again under a
+nick, or to an account, is the same person to the server, whichever of the programs it is.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     server: str | None = None
     nick: str | None = None
     account: str | None = None
+    tls: bool = False
+    fingerprint: str | None = None
     rooms: list[str] = []
 
 

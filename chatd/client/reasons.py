@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 
 from chatd.client.address import Address
+from chatd.client.encrypted import reason_of
 
 _REASONS = {
     errno.ECONNREFUSED: "nothing is listening at {}",
@@ -27,6 +29,8 @@ def why_not(error: BaseException | None, address: Address) -> str:
     """The reason that an operating system's error stands for."""
     if isinstance(error, socket.gaierror):
         return f"no machine is called {address.host}"
+    if isinstance(error, ssl.SSLError):
+        return f"{shown(address)} cannot be trusted, or does not speak TLS ({reason_of(error)})"
     if isinstance(error, TimeoutError):
         return f"no answer from {shown(address)}"
     reason = _REASONS.get(getattr(error, "errno", None) or 0)

@@ -23,6 +23,7 @@ class Visit:
         choices = self.choices
         return connect(
             choices.server,
+            tls=choices.tls or False,
             nick=self.nick,
             strict=choices.named,
             token=None if choices.makes_account else Tokens().get(choices.server, self.nick),

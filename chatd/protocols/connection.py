@@ -25,6 +25,7 @@ from chatd.core.limits import Limits
 from chatd.core.replies import Reply
 from chatd.core.views import View
 from chatd.interfaces import IConnection
+from chatd.protocols.transport import socket_of
 
 if TYPE_CHECKING:
     from chatd.hub import Hub, Link
@@ -197,7 +198,9 @@ class Connection:
         self.transport.unregisterProducer()
         if self._held or self._stuck or self._resting:
             self.transport.resumeProducing()  # or the end of the peer would not be heard
-        half_close = getattr(self.transport, "loseWriteConnection", None)
+        # TLS has a goodbye of its own, which waits for the peer's.
+        is_encrypted = getattr(self.transport, "TLS", False)
+        half_close = None if is_encrypted else getattr(self.transport, "loseWriteConnection", None)
         if half_close is None or self.ended:
             self.transport.loseConnection()
         else:
@@ -266,14 +269,14 @@ def limit_kernel_queue(transport: Any, most: int) -> None:
     """Let the kernel hold only about so much for the peer; else it is several megabytes. 0 changes nothing."""
     if most:
         with suppress(AttributeError, OSError):  # a test's transport has no socket
-            transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, most)
+            socket_of(transport).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, most)
 
 
 def keep_alive(transport: Any, limits: Limits) -> None:
     """Let TCP itself find a peer that is gone without a word within `dead_seconds`. No-op where there is no TCP."""
     try:
         transport.setTcpKeepAlive(True)
-        handle = transport.getHandle()
+        handle = socket_of(transport)
         interval = max(1, int((limits.dead_seconds - limits.idle_seconds) / 3))
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(limits.idle_seconds)))
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)

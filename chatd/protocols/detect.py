@@ -116,7 +116,9 @@ class Detector(Protocol):
 
 def give(transport: Any, target: IProtocol) -> None:
     """Let a transport speak to another protocol from now on; also one that wraps its protocol, as TLS does."""
-    if hasattr(transport, "wrappedProtocol"):
+    if getattr(transport, "TLS", False):
+        transport.protocol.wrappedProtocol = target
+    elif hasattr(transport, "wrappedProtocol"):
         transport.wrappedProtocol = target
     else:
         transport.protocol = target
@@ -129,7 +131,7 @@ class DetectFactory(Factory):
 
     def __init__(self, reactor: Any, ways: Mapping[str, IProtocolFactory], silence_seconds: float) -> None:
         self.reactor = reactor
-        self.ways = ways
+        self.ways = dict(ways)
         self.silence_seconds = silence_seconds
         self._silent: deque[Detector] = deque()
 
@@ -144,6 +146,10 @@ class DetectFactory(Factory):
             self._silent.popleft().greet()
         if self._silent:
             self.reactor.callLater(0, self._greet)
+
+    def behind(self) -> DetectFactory:
+        """Another that looks at what comes inside TLS; there is no TLS inside of that."""
+        return DetectFactory(self.reactor, self.ways, self.silence_seconds)
 
     def settings_changed(self, settings: Settings) -> None:
         """The next one who comes is waited for so long."""

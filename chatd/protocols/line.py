@@ -42,6 +42,7 @@ from chatd.protocols.openings import HTTP_METHODS
 from chatd.protocols.refused import Refused
 from chatd.protocols.telnet import Answer, Signal, TelnetDecoder
 from chatd.protocols.text import Clock, blob_of
+from chatd.protocols.transport import socket_of
 from chatd.protocols.vanished import Watch
 from chatd.protocols.wire import Format, fit, json_reply, json_view
 from chatd.settings import LineSettings, Settings
@@ -359,7 +360,7 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
 def keep_urgent_in_place(transport: object) -> None:
     """Telnet sends its data mark as urgent; the kernel would take that byte out of the stream."""
     with suppress(AttributeError, OSError):
-        transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # type: ignore[attr-defined]
+        socket_of(transport).setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 class LineFactory(Factory):

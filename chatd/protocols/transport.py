@@ -8,6 +8,7 @@ few attributes that Twisted does not promise: tests/protocols/test_transport.py 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,12 @@ class PromptWrite(Base):
                 tell()
 
     def _isSendBufferFull(self) -> bool:
-        """A peer is behind as soon as the kernel does not take everything: the kernel's queue is the room it has."""
+        """A peer is behind as soon as the kernel does not take everything: the kernel's queue is the room it has.
+
+        What is encrypted comes here by Twisted's way, which tries to send it later: so much of it may wait as usual.
+        """
+        if self.TLS:
+            return bool(super()._isSendBufferFull())  # type: ignore[no-untyped-call]
         return self._tempDataLen > 0 or len(self.dataBuffer) > self.offset
 
     def write(self, data: bytes) -> None:
@@ -68,6 +74,12 @@ class PromptWrite(Base):
             sent = 0
         if sent < len(data):
             super().write(data[sent:] if sent else data)  # type: ignore[no-untyped-call]
+
+
+def socket_of(transport: Any) -> socket.socket:
+    """The socket below, also where TLS stands before it. Raises `AttributeError` where there is none."""
+    found: socket.socket = getattr(transport, "socket", None) or transport.getHandle()
+    return found
 
 
 class PromptTCPServer(PromptWrite, tcp.Server):

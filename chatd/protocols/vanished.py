@@ -13,6 +13,8 @@ import struct
 from contextlib import suppress
 from typing import Any, Protocol
 
+from chatd.protocols.transport import socket_of
+
 TCP_INFO = getattr(socket, "TCP_INFO", None)
 TCP_RTO_MAX_MS = 44
 """The longest that the kernel waits before it sends or asks again, in milliseconds; in Linux since 6.15."""
@@ -102,15 +104,17 @@ def ask_often(transport: Any, seconds: float) -> bool:
     Twice as long without an answer it waits for somebody whose window has shrunk: so this must not be too short.
     """
     with suppress(AttributeError, OSError):  # no TCP, or no Linux of today
-        transport.getHandle().setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, max(1000, int(seconds * 1000)))
+        socket_of(transport).setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, max(1000, int(seconds * 1000)))
         return True
     return False
 
 
 def notes_of(transport: Any) -> bytes:
     """What the kernel knows of a connection; nothing where there is no TCP."""
+    if TCP_INFO is None:
+        return b""
     try:
-        notes: bytes = transport.getHandle().getsockopt(socket.IPPROTO_TCP, TCP_INFO, NOTES.size)
+        notes: bytes = socket_of(transport).getsockopt(socket.IPPROTO_TCP, TCP_INFO, NOTES.size)
     except (AttributeError, OSError):
         return b""
     return notes

@@ -200,7 +200,14 @@ TABLE: list[tuple[Command, r.Reply, list[str]]] = [
         listed(user("bob", away=True, rooms=[], sessions=1)),
         ["*** bob is away."],
     ),
-    (c.List(what="sessions"), listed({"session": "s", "current": True}), ["*** session s, current True"]),
+    (
+        c.List(what="sessions"),
+        listed(
+            {"session": "s", "current": True, "rooms": ["#lobby"]},
+            {"session": "t", "current": False, "rooms": [], "device": "phone"},
+        ),
+        ["*** You are logged in 2 times:", "***   in #lobby (this connection)", "***   phone: in no room"],
+    ),
     (c.Set(room="#lobby", changes=Changes(topic="tea")), r.Changed(re="1", seq=3), ["*** The topic is now: tea"]),
     (c.Set(room="#lobby", changes=Changes(topic="")), r.Changed(re="1", seq=3), ["*** The topic is cleared."]),
     (c.Set(myself=SelfChanges(away="tea")), r.Changed(re="1"), ["*** You are away: tea"]),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chatd.core import commands as c
 from chatd.core.commands import Changes, SelfChanges
 from chatd.protocols.line_commands import ALIASES, VERBS, help_lines, nearest, read, written
-from chatd.protocols.line_words import Help, Ignore, Meaning, Misused, NoAccounts, Place, Status, Switch, TellWord
+from chatd.protocols.line_words import Enquiry, Help, Ignore, Meaning, Misused, Place, Status, Switch, TellWord
 
 HERE = Place("#lobby", 7)
 
@@ -77,9 +77,11 @@ TABLE: list[tuple[str, Meaning]] = [
     ("/op bob", c.Moderate(action="role", target="bob", room="#lobby", role="operator")),
     ("/invite bob", c.Moderate(action="invite", target="bob", room="#lobby")),
     ("/invite bob ops", c.Moderate(action="invite", target="bob", room="#ops")),
-    ("/register secret", NoAccounts()),
-    ("/login bob secret", NoAccounts()),
-    ("/passwd", NoAccounts()),
+    ("/register", Enquiry("register")),
+    ("/register abcd-efgh", Enquiry("register", "abcd-efgh")),
+    ("/login bob", Enquiry("login", "bob")),
+    ("/passwd", Enquiry("passwd")),
+    ("/sessions", c.List(what="sessions")),
     ("/resume", TellWord()),
     ("/resume bold-otter-4127", c.ComeBack(word="bold-otter-4127")),
     ("/resume bold otter 4127", c.ComeBack(word="bold-otter-4127")),
@@ -183,10 +185,10 @@ def test_help_has_a_line_for_each_command_and_more_for_one() -> None:
 
 
 def test_the_commands_of_the_contract_are_there() -> None:
-    """PROTOCOL.md section 7.5."""
+    """PROTOCOL.md section 7.5, and `sessions`."""
     promised = (
         "help nick join part rooms names who whois msg me topic away back history search edit delete react ignore"
-        " kick ban mute op invite register login passwd resume time ping status json timestamps quit"
+        " kick ban mute op invite register login passwd sessions resume time ping status json timestamps quit"
     )
     assert list(VERBS) == promised.split()
     reference = Path(__file__).parents[2] / "docs" / "protocol.md"

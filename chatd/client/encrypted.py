@@ -1,0 +1,53 @@
+"""Encryption as a client wants it: a certificate that some authority vouches for, or one known by its fingerprint.
+
+Uses the standard library alone. A fingerprint is compared within the handshake, before anything is said.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import ssl
+from hashlib import sha256
+
+FINGERPRINT = re.compile(r"(?:SHA256:)?([0-9a-f]{64})", re.IGNORECASE)
+
+
+class BadFingerprint(ValueError):
+    """What was given is no fingerprint."""
+
+
+def context_of(fingerprint: str | None = None, ca: str | None = None) -> ssl.SSLContext:
+    """How to speak: TLS 1.2 or later. With a `fingerprint` exactly that certificate is wanted, whoever made it; else
+    one for the host's name, from an authority of `ca` (a file) or of this machine. Raises `OSError`, `BadFingerprint`.
+    """
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if fingerprint is not None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.sslobject_class = pinned(fingerprint)
+    return context
+
+
+def pinned(fingerprint: str) -> type[ssl.SSLObject]:
+    """What speaks only to who has this certificate."""
+    found = FINGERPRINT.fullmatch(fingerprint.strip().replace(":", "").replace("SHA256", "SHA256:", 1))
+    if found is None:
+        raise BadFingerprint(f"{fingerprint[:80]!r} is no fingerprint: SHA256: and 64 hexadecimal digits")
+    wanted = found[1].lower()
+
+    class Pinned(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            shown = sha256(self.getpeercert(binary_form=True) or b"").hexdigest()
+            if not hmac.compare_digest(shown, wanted):
+                raise ssl.SSLCertVerificationError(1, f"it has another certificate: SHA256:{shown}")
+
+    return Pinned
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    """Why there is no encrypted connection, in words."""
+    told = getattr(error, "verify_message", "") or (error.args[-1] if error.args else "") or error.reason
+    return str(told).strip()
