@@ -21,6 +21,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
+from chatd.datafolder import owner_only
 from chatd.errors import Exit, OperatorError
 
 DAYS = 3650
@@ -151,7 +152,8 @@ def make(path: Path, names: Sequence[str]) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ) + made.public_bytes(serialization.Encoding.PEM)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with owner_only():
+            path.parent.mkdir(parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(blob)
     except FileExistsError:

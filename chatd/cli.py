@@ -21,6 +21,7 @@ COMMANDS = {
     "admin": ("chatd.cli_admin", "see and steer the running server"),
     "user": ("chatd.cli_admin", "look after accounts: add, passwd, list, disable"),
     "invite": ("chatd.cli_admin", "make an invite: a word with which one account can be made"),
+    "doctor": ("chatd.cli_doctor", "look at whether a server can run here, and say what to mend"),
     "cert": ("chatd.cli_cert", "make and show certificates, for encrypted connections"),
     "config": ("chatd.cli_config", "write, check and show the settings"),
     "backup": ("chatd.cli_journal", "copy the journal into a file, while the server runs"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.crowd import frame
-from support.pages import TREE, tables
+from support.pages import TREE, page, section, tables
 
 sys.path.append(str(TREE))  # the bench is a part of the tree, and not of what is installed
 
@@ -253,3 +253,12 @@ def test_extent_says_that_it_was_quick() -> None:
     words.common(parser)
     assert "first look" in words.extent(parser.parse_args(["--quick"]), "once")
     assert words.extent(parser.parse_args([]), "once") == "once"
+
+
+def test_the_readme_quotes_what_was_measured() -> None:
+    text = section(page("README.md"), "What it costs")
+    [table, *_] = [rows for rows in tables(page("docs/explanation/performance.md")) if rows[0][0] == "scenario"]
+    measured = {cell.split(" ")[0] for row in table[1:] for cell in row[2:]}
+    quoted = re.findall(r"([0-9.,]*[0-9]) µs", text)
+    assert len(quoted) >= 5
+    assert [one for one in quoted if one not in measured] == []
