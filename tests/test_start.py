@@ -349,7 +349,7 @@ import sys
 from twisted.internet import reactor
 from chatd.tap import ServeOptions
 import chatd.service, chatd.logs, chatd.reload
-unwanted = ("twisted.web", "prometheus_client", "OpenSSL", "prompt_toolkit", "twisted.conch", "matplotlib")
+unwanted = ("twisted.web", "prometheus_client", "chatd.certificates", "prompt_toolkit", "twisted.conch", "matplotlib")
 print([name for name in unwanted if name in sys.modules])
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
