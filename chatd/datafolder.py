@@ -46,7 +46,10 @@ def needs_openssl() -> Iterator[None]:
         yield
     except ImportError as error:
         raise OperatorError(
-            "TLS", f"OpenSSL is not here ({error})", "pip install 'chatd[tls]'", Exit.SETTINGS
+            "TLS",
+            f"OpenSSL is not here ({error})",
+            "pip install cryptography pyopenssl service-identity",
+            Exit.SETTINGS,
         ) from error
 
 
