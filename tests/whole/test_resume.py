@@ -75,7 +75,7 @@ class Reader:
             time.sleep(0.5)
         os.kill(self.server.pid, signal.SIGSTOP)
         try:
-            time.sleep(0.02)
+            time.sleep(0.08)  # an acknowledgement may be delayed by 40 ms
             wire.setblocking(False)
             if unread:  # looked at, and not taken out: a window that opens would let in more
                 self.take(wire.recv(1 << 20, socket.MSG_PEEK))
