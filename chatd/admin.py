@@ -23,6 +23,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 import chatd
+from chatd.admin_order import AdminOrder
 from chatd.core import identity, names
 from chatd.core.accounts import Account
 from chatd.core.codes import Code, Refusal
@@ -41,6 +42,9 @@ MOST_CHARACTERS = 400  # of an announcement or a reason
 PATIENCE_SECONDS = 10.0  # for the journal
 
 Json = dict[str, Any]
+
+
+ROLES = {"operator": "operator", "owner": "owner"}  # of the server
 
 
 class Refused(Exception):
@@ -81,6 +85,8 @@ class Admin:
             "user enable": self.user_enable,
             "invite": self.invite,
         }
+        self.order = AdminOrder(hub)
+        self.commands |= self.order.commands
 
     async def answer(self, request: Json) -> Json:
         """What is asked, done; `ok` says whether, and `error` why not."""
@@ -164,20 +170,22 @@ class Admin:
 
     # -- doing ----------------------------------------------------------------------------------------------
 
-    def kick(self, request: Json) -> Json:
-        """End the sessions of somebody, by nick or by session id."""
+    async def kick(self, request: Json) -> Json:
+        """End the sessions of somebody, by nick, or one by its id."""
         who, reason = text_of(request, "who"), clean_line(str(request.get("reason") or ""))[:MOST_CHARACTERS]
         user = self.hub.state.user_called(who)
-        ids = [who] if user is None else sorted(user.sessions)
-        links = [link for link in map(self.hub.links.get, ids) if link is not None and not link.gone]
-        if not links:
+        if user is not None:
+            count = len(user.sessions)
+            await self.order.moderate({"action": "kick", "target": who, "reason": reason})
+            return {"ended": count}
+        link = self.hub.links.get(who)
+        if link is None or link.gone:
             raise Refused(f"nobody here is called {who[:40]!r}, and no session has that id")
         reason = reason or "an operator ended the session"
-        for link in links:
-            self.log.info("kicked session={session}", session=link.id)
-            self.hub.log_out(link, reason)
-            link.connection.finish(Closing(code=Code.KICKED, reason=reason))
-        return {"ended": len(links)}
+        self.log.info("kicked session={session}", session=link.id)
+        self.hub.log_out(link, reason)
+        link.connection.finish(Closing(code=Code.KICKED, reason=reason))
+        return {"ended": 1}
 
     def announce(self, request: Json) -> Json:
         """Say something to everyone who is here."""
@@ -225,6 +233,7 @@ class Admin:
                 "account": account.name,
                 "made": moment(account.made).isoformat(timespec="seconds"),
                 "disabled": account.disabled,
+                "role": "" if state.server is None else ROLES.get(state.server.role(account.id), ""),
                 "sessions": len(state.users[account.id].sessions) if account.id in state.users else 0,
             }
             for account in sorted(state.accounts.by_id.values(), key=lambda one: names.fold(one.name))

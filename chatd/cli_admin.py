@@ -191,6 +191,7 @@ def admin_parser(parser: Parser) -> Parser:
     )
     kick.add_argument("--reason", default="", help="what they are told")
     kick.set_defaults(request=lambda chosen: {"command": "kick", "who": chosen.who, "reason": chosen.reason})
+    keep_order(subs)
     add("announce", "say something to everyone", lambda answer: [f"told: {answer['told']}"], ("text", "one line"))
     add("drain", "let nobody in any more", lambda answer: [f"still inside: {answer['inside']}"])
     add(
@@ -200,6 +201,49 @@ def admin_parser(parser: Parser) -> Parser:
         ("level", "debug … critical"),
     )
     return parser
+
+
+def keep_order(subs: Any) -> None:
+    """The words that keep order, in a room or on the server."""
+
+    def add(name: str, about: str, target: str, done: str) -> Parser:
+        sub: Parser = subs.add_parser(
+            name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False
+        )
+        sub.add_argument("target", help=target)
+        if name != "lockdown":
+            sub.add_argument("--room", metavar="ROOM", help="only in this room")
+        if name in ("ban", "mute"):
+            sub.add_argument("--for", dest="duration", metavar="TIME", help="how long: 10m, 2h, 7d, 4w (for good)")
+        if name == "role":
+            sub.add_argument("role", help="member, operator or owner; in a room also speaker")
+        if name != "lockdown":
+            sub.add_argument("--reason", default="", help="what they are told")
+        fields = ("target", "room", "duration", "role", "reason")
+        common(
+            sub,
+            lambda answer: [f"{answer['target']}: {done} ({answer['room']})"],
+            lambda chosen: {"command": name, **{one: getattr(chosen, one, None) for one in fields}},
+        )
+        return sub
+
+    whom = "a nick, account:NAME, or an address or network"
+    add("ban", "keep somebody out", whom, "banned")
+    add("unban", "end a ban", whom, "no longer banned")
+    add("mute", "let somebody only listen", "a nick, or account:NAME", "muted")
+    add("unmute", "let somebody speak again", "a nick, or account:NAME", "may speak again")
+    add("role", "put somebody in charge of the server, or of a room", "a nick, or account:NAME", "has the role now")
+    add("lockdown", "let fewer people in", "off, registration, guests or everyone", "is the lockdown now")
+    listed: Parser = subs.add_parser(
+        "bans", help="who is banned or muted", description="Who is banned or muted.", allow_abbrev=False
+    )
+    listed.add_argument("--room", metavar="ROOM", help="only in this room")
+    names = ["kind", "target", "network", "by", "time", "until", "reason"]
+    common(
+        listed,
+        lambda answer: table(answer, "bans", names) if answer["bans"] else ["nobody is banned or muted"],
+        lambda chosen: {"command": "bans", "room": chosen.room},
+    )
 
 
 def user_parser(parser: Parser) -> Parser:
@@ -225,7 +269,7 @@ def user_parser(parser: Parser) -> Parser:
     add("disable", "let an account be used no more; its name stays its own")
     add("enable", "let an account be used again")
     listed: Parser = subs.add_parser("list", help="all accounts", description="All accounts.", allow_abbrev=False)
-    names = ["account", "made", "sessions", "disabled"]
+    names = ["account", "made", "sessions", "role", "disabled"]
     common(listed, lambda answer: table(answer, "accounts", names), lambda _: {"command": "user list"})
     return parser
 

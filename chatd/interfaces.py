@@ -93,6 +93,9 @@ class IConnection(Interface):
     def show(view: View) -> None:
         """Show a view to this peer alone."""
 
+    def removed(room: str, reason: str) -> None:
+        """The peer is no longer in this room, because of somebody else."""
+
     def hear_out() -> None:
         """Take in at once what has arrived from the peer by now, without waiting for the loop to come to it."""
 

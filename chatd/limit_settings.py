@@ -138,3 +138,7 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Count,
         Meta(description="In rooms of more members, comings and goings are told as numbers only."),
     ] = 1000
+    bans_per_room: Annotated[
+        Count,
+        Meta(description="How many bans one room can have, and as many people who are muted."),
+    ] = 1000

@@ -8,7 +8,7 @@ it. It has a few places of its own, so that a full server can be watched and a w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -49,12 +49,11 @@ class HubCollector:
         yield gauge("chatd_rooms", len(hub.state.rooms))
         yield counter("chatd_messages_total", counts.messages_total)
         yield counter("chatd_deliveries_total", counts.deliveries_total)
-        refused = CounterMetricFamily(
-            "chatd_requests_refused", METRICS["chatd_requests_refused_total"], labels=("code",)
-        )
-        for code, number in sorted(counts.refused_total.items()):
-            refused.add_metric((code,), number)
-        yield refused
+        yield counters("chatd_requests_refused_total", "code", counts.refused_total)
+        yield gauge("chatd_accounts", len(hub.state.accounts.by_id))
+        yield counters("chatd_logins_total", "sort", counts.logins_total)
+        yield counter("chatd_wrong_passwords_total", counts.wrong_passwords_total)
+        yield counters("chatd_moderation_total", "change", counts.moderation_total)
         yield gauge("chatd_requests_waiting", sum([len(link.waiting) for link in links if link.waiting]))
         yield gauge("chatd_events_outstanding", hub.outstanding)
         yield gauge("chatd_slow_readers", counts.slow_readers)
@@ -75,6 +74,10 @@ METRICS = {
     "chatd_messages_total": "Messages and other numbered events that were shown.",
     "chatd_deliveries_total": "What was shown to somebody live, out of rooms: one message to ten members counts ten.",
     "chatd_requests_refused_total": "Requests that were refused, by code.",
+    "chatd_accounts": "Accounts that there are.",
+    "chatd_logins_total": "Who came in, by sort: guest or account.",
+    "chatd_wrong_passwords_total": "Passwords that were looked at and were wrong.",
+    "chatd_moderation_total": "What those in charge of rooms and of the server did, by change: kick, ban, mute …",
     "chatd_requests_waiting": "Requests that wait for an earlier one of the same connection.",
     "chatd_events_outstanding": "Events that the journal was given and has not given back.",
     "chatd_slow_readers": "Connections whose peer does not read what waits for it.",
@@ -99,6 +102,14 @@ def gauge(name: str, value: float, **labels: str) -> GaugeMetricFamily:
 def counter(name: str, value: float) -> CounterMetricFamily:
     """A number that only grows."""
     return CounterMetricFamily(name.removesuffix("_total"), METRICS[name], value=value)
+
+
+def counters(name: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:
+    """Numbers that only grow, one for each value of a label."""
+    family = CounterMetricFamily(name.removesuffix("_total"), METRICS[name], labels=(label,))
+    for value, number in sorted(values.items()):
+        family.add_metric((value,), number)
+    return family
 
 
 def histogram(name: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> HistogramMetricFamily:

@@ -363,4 +363,6 @@ def rules_of(settings: Settings, durability: str, secret: bytes) -> Rules:
         secret=secret,
         registration=settings.accounts.registration,
         password_chars=settings.accounts.password_chars,
+        lobby=settings.line.lobby,
+        quarantine_seconds=settings.accounts.quarantine_hours * 3600,
     )

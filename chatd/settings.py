@@ -183,6 +183,15 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float,
         Meta(description="For how many days an invite is good.", gt=0, le=3650),
     ] = 7.0
+    quarantine_hours: Annotated[
+        float,
+        Meta(
+            description="How long a new account cannot make rooms, nor write to people who did not write first, if it"
+            " comes from a public address; guests from there cannot at all. 0: everybody can.",
+            ge=0,
+            le=8760,
+        ),
+    ] = 1.0
     hash_memory_kib: Annotated[
         int,
         Meta(

@@ -79,7 +79,7 @@ def test_it_steers(server: Any) -> None:
         assert asked(server, "admin", "announce", "Tea at\x1b[31m five") == {"told": 2}
         assert ann.until("notice", code="ANNOUNCEMENT")["message"] == "Tea at five"
         assert chatd(server, "admin", "kick", "Ben", "--reason", "enough") == "ended: 1\n"
-        assert ben.until("closing") == {"type": "closing", "code": "KICKED", "reason": "enough"}
+        assert ben.until("closing") == {"type": "closing", "code": "KICKED", "reason": "kicked by operator: enough"}
         with pytest.raises(EOFError):
             ben.read()
         assert "nobody here is called 'ben'" in chatd(server, "admin", "kick", "ben", status=Exit.NOT_ALLOWED)
@@ -175,3 +175,51 @@ def test_the_page_has_every_command() -> None:
         [subs] = [action for action in parser._actions if action.choices]
         for sub in subs.choices or ():
             assert f"`chatd {name} {sub}" in text
+
+
+def test_it_keeps_order_on_the_server_and_in_a_room(server: Any) -> None:
+    address = (server.host, server.port)
+    with Wire(address) as ann, Wire(address) as tom:
+        ann.enter("ann", "#den")
+        tom.enter("tom", "#den")
+        assert "banned (#den)" in chatd(
+            server, "admin", "ban", "tom", "--room", "#den", "--for", "1h", "--reason", "spam"
+        )
+        assert tom.ask("join", room="#den")["error"]["code"] == "BANNED"
+        [ban] = asked(server, "admin", "bans", "--room", "#den")["bans"]
+        assert (ban["target"], ban["by"], ban["reason"]) == ("tom", "operator", "spam")
+        assert "spam" in chatd(server, "admin", "bans", "--room", "#den")
+        chatd(server, "admin", "unban", "tom", "--room", "#den")
+        assert tom.ask("join", room="#den")["ok"]
+        chatd(server, "admin", "mute", "tom")
+        assert tom.ask("send", room="#den", body="x")["error"]["code"] == "MUTED"
+        chatd(server, "admin", "unmute", "tom")
+        chatd(server, "admin", "lockdown", "guests")
+        assert ann.ask("send", room="#den", body="x")["error"]["code"] == "ACCOUNT_REQUIRED"
+        chatd(server, "admin", "lockdown", "off")
+        chatd(server, "admin", "ban", "192.0.2.0/24", "--reason", "a flood")
+        assert chatd(server, "admin", "bans").count("192.0.2.0/24") == 2
+        assert asked(server, "admin", "kick", "tom")["ended"] == 1
+    assert "nobody is banned" in chatd(server, "admin", "bans", "--room", "#den")
+    told = chatd(server, "admin", "unban", "nobody", status=Exit.NOT_ALLOWED)
+    assert "nobody called 'nobody' is banned" in told
+    assert "no duration" in chatd(server, "admin", "ban", "tom", "--for", "soon", status=Exit.NOT_ALLOWED)
+    assert "no address, and no network" in chatd(server, "admin", "ban", "address:x", status=Exit.NOT_ALLOWED)
+
+
+def test_it_makes_operators_of_the_server_who_can_read_what_was_done(server: Any) -> None:
+    chatd(server, "user", "add", "carol", "--password-stdin", said=SECRET + "\n")
+    chatd(server, "admin", "role", "carol", "owner")
+    assert [one["role"] for one in asked(server, "user", "list")["accounts"]] == ["owner"]
+    with Wire((server.host, server.port)) as carol, Wire((server.host, server.port)) as tom:
+        carol.enter("carol", mechanism="password", account="carol", password=SECRET)
+        tom.enter("tom")
+        assert carol.ask("moderate", server=True, action="ban", target="tom", duration="1h")["ok"]
+        joined = carol.ask("join", room="#server-operators", since=0)
+        assert (joined["ok"], joined["role"]) == (True, "owner")
+        page = carol.ask("history", room="#server-operators")["events"]
+        assert [(one["change"], one["who"], one["by"]) for one in page] == [
+            ("role", "carol", "operator"),
+            ("ban", "tom", "carol"),
+        ]
+    chatd(server, "admin", "role", "carol", "member")

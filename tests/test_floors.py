@@ -27,6 +27,7 @@ FLOORS = {
     "chatd.client": 3,
     "chatd.protocols": 3,
     "chatd.admin": 4,
+    "chatd.admin_order": 4,
     "chatd.certificates": 4,
     "chatd.config": 4,
     "chatd.datafolder": 4,

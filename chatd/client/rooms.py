@@ -17,10 +17,12 @@ from typing import Literal
 
 from msgspec import UnsetType
 
+from chatd.client.happenings import RoomLost
 from chatd.client.wire import PASSING, Envelope
+from chatd.core.codes import Code
 from chatd.core.names import fold
 from chatd.core.replies import HistoryPage, Joined, Resumed
-from chatd.core.views import CaughtUp, Durable, Gap, Member, Message, Relation, Room, View
+from chatd.core.views import CaughtUp, Durable, Gap, Member, Message, Presence, Relation, Room, View
 
 Since = int | Literal["now", "last"] | None
 Reason = Literal["retention", "skipped", "permission"]
@@ -99,6 +101,15 @@ class Rooms:
             if track is not None and track.seen is not None and room.last_seq < track.seen:
                 self._begin_anew(track, room.last_seq)
         return [name for name in self.to_resume() if name not in reply.rooms]
+
+    def put_out(self, view: Presence, nick: str) -> RoomLost | None:
+        """Whether we are in a room no longer, because of somebody else: it is forgotten then."""
+        room = view.room or ""
+        reason = next((one.reason for one in view.left or () if one.nick == nick), None)
+        if reason is None or self.get(room) is None:
+            return None
+        self.left(room)
+        return RoomLost(room=room, code=Code.KICKED, message=reason)
 
     # -- what we hear ----------------------------------------------------------------------------------------
 

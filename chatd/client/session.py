@@ -247,6 +247,8 @@ class Session:
                 self._link.farewell = (view.code, view.message)
             case views.Presence():
                 self.login.others_changed(view)
+                if lost := self.rooms.put_out(view, self.nick):
+                    return [lost]
             case views.Member(change="kick" | "ban") if view.who == self.nick:
                 shown = self._without_own(self.rooms.heard(view))
                 self.rooms.left(view.room)
@@ -375,8 +377,7 @@ class Session:
     def _check_size(self, frame: bytes) -> None:
         size, limit = len(frame) - 4, self._limit("frame") or DEFAULT_FRAME
         if size > limit:
-            why = f"that makes {size} bytes; the server takes {limit:.0f} at once"
-            raise Refused(Code.MESSAGE_TOO_LONG, why)
+            raise Refused(Code.MESSAGE_TOO_LONG, f"that makes {size} bytes; the server takes {limit:.0f} at once")
 
     def _limit(self, name: str) -> float:
         value = None if self.server is None else self.server.limits.get(name)

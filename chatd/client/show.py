@@ -140,6 +140,7 @@ def _member(view: views.Member, own_nick: str) -> list[Line]:
         "unmute": f"{who} may speak again, says {by}",
         "role": f"{by} made {who} {view.role or 'member'}",
         "invite": f"{by} invited {who}",
+        "lockdown": f"{by} set the lockdown to {who}",
     }[view.change]
     reason = f" ({view.reason})" if view.reason else ""
     return [_told(view, f"{words}{reason}", view.who == own_nick)]
@@ -151,6 +152,8 @@ def _room(view: views.Room, own_nick: str) -> list[Line]:
         words = f"changed {name} to {value}"
         if name == "topic":
             words = f"set the topic: {value}" if value else "cleared the topic"
+        elif name == "key":
+            words = "set a key, without which nobody comes in" if value else "took the key away"
         found.append(_told(view, f"{view.by} {words}"))
     return found
 

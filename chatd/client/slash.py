@@ -8,41 +8,18 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from chatd.client import show
 from chatd.client.errors import ChatError
+from chatd.client.slash_order import ORDERS
+from chatd.client.slash_table import Misused, Slash, Table, here, needs, room_name
 from chatd.client.talk import RoomView, Talk
 
-
-class Misused(Exception):
-    """A command cannot be carried out as it was typed; the text says why."""
-
-
-@dataclass(frozen=True)
-class Slash:
-    """A command: how it is written, what it is for, and what it does with what follows its name."""
-
-    usage: str
-    about: str
-    run: Callable[[Talk, str], Awaitable[None]]
-
-
-SLASHES: dict[str, Slash] = {}
+SLASHES = Table()
+slash = SLASHES.command
 
 # As on the line port.
 ALIASES = {"?": "help", "h": "help", "j": "join", "leave": "part", "m": "msg", "q": "quit", "exit": "quit"}
-
-
-def slash(usage: str) -> Callable[[Callable[[Talk, str], Awaitable[None]]], Callable[[Talk, str], Awaitable[None]]]:
-    """Enter a function into the table, under the name that its usage begins with."""
-
-    def enter(run: Callable[[Talk, str], Awaitable[None]]) -> Callable[[Talk, str], Awaitable[None]]:
-        SLASHES[usage.split()[0].removeprefix("/")] = Slash(usage, (run.__doc__ or "").split("\n")[0], run)
-        return run
-
-    return enter
 
 
 async def typed(talk: Talk, line: str) -> None:
@@ -54,7 +31,7 @@ async def typed(talk: Talk, line: str) -> None:
             name, _, rest = line[1:].partition(" ")
             await _find(name).run(talk, rest.strip())
         else:
-            await talk.say(_here(talk).name, line[1:] if line.startswith("//") else line)
+            await talk.say(here(talk).name, line[1:] if line.startswith("//") else line)
     except Misused as misused:
         talk.tell(str(misused))
     except (ChatError, ValueError) as error:
@@ -71,38 +48,22 @@ def _find(name: str) -> Slash:
     return found
 
 
-def _here(talk: Talk) -> RoomView:
-    if talk.room is None:
-        raise Misused("you are in no room; /join #lobby")
-    return talk.room
-
-
-def _needs(words: str, usage: str) -> str:
-    if not words:
-        raise Misused(f"it is written: {usage}")
-    return words
-
-
-def _room_name(word: str) -> str:
-    return word if word[:1] in ("#", "@") else "#" + word
-
-
 # -- rooms -------------------------------------------------------------------------------------------------------
 
 
-@slash("/join #ROOM")
+@slash("/join #ROOM [KEY]")
 async def join(talk: Talk, words: str) -> None:
     """enter a room, or go to one where you are already"""
-    name, *more = _needs(words, "/join #ROOM").split()
-    if more:
-        raise Misused("the name of a room has no spaces: /join #ROOM")
-    await talk.enter(_room_name(name))
+    name, *more = needs(words, "/join #ROOM [KEY]").split()
+    if len(more) > 1:
+        raise Misused("the name of a room has no spaces, nor has its key: /join #ROOM [KEY]")
+    await talk.enter(room_name(name), key=more[0] if more else None)
 
 
 @slash("/part [#ROOM] [REASON]")
 async def part(talk: Talk, words: str) -> None:
     """leave a room, this one if you name none"""
-    name, _, reason = words.partition(" ") if words[:1] in ("#", "@") else (_here(talk).name, "", words)
+    name, _, reason = words.partition(" ") if words[:1] in ("#", "@") else (here(talk).name, "", words)
     room = talk.find(name)
     if room is None:
         raise Misused(f"you are not in {name}")
@@ -122,7 +83,7 @@ async def go(talk: Talk, words: str) -> None:
 @slash("/rooms [PREFIX]")
 async def rooms(talk: Talk, words: str) -> None:
     """list the rooms there are"""
-    found = await talk.chat.rooms(_room_name(words) if words else None)
+    found = await talk.chat.rooms(room_name(words) if words else None)
     talk.known_rooms |= {item["room"] for item in found}
     for item in found:
         topic = f": {item['topic']}" if item["topic"] else ""
@@ -134,7 +95,7 @@ async def rooms(talk: Talk, words: str) -> None:
 @slash("/names")
 async def names(talk: Talk, words: str) -> None:
     """list who is in this room"""
-    room = _here(talk)
+    room = here(talk)
     found = await talk.chat.members(room.name)
     room.members = {item["nick"] for item in found}
     listed = [item["nick"] + (" (away)" if item["away"] else "") for item in found]
@@ -144,7 +105,7 @@ async def names(talk: Talk, words: str) -> None:
 @slash("/topic [TEXT]")
 async def topic(talk: Talk, words: str) -> None:
     """show the room's topic, or change it"""
-    room = _here(talk)
+    room = here(talk)
     if words:
         await talk.chat.topic(room.name, words)
     else:
@@ -155,7 +116,7 @@ async def topic(talk: Talk, words: str) -> None:
 async def history(talk: Talk, words: str) -> None:
     """show the last N messages, with their numbers (20)"""
     number = _number(words) or 20
-    page = await talk.chat.history(_here(talk).name, limit=max(1, min(number, 200)))
+    page = await talk.chat.history(here(talk).name, limit=max(1, min(number, 200)))
     lines = [line for event in page.events for line in show.lines(event, talk.chat.nick)]
     talk.show(line if talk.numbers else _with_number(line) for line in lines)
 
@@ -163,7 +124,7 @@ async def history(talk: Talk, words: str) -> None:
 @slash("/search WORDS")
 async def search(talk: Talk, words: str) -> None:
     """look for words in what was said in this room"""
-    page = await talk.chat.history(_here(talk).name, query=_needs(words, "/search WORDS"), limit=50)
+    page = await talk.chat.history(here(talk).name, query=needs(words, "/search WORDS"), limit=50)
     talk.show(_with_number(line) for event in page.events for line in show.lines(event, talk.chat.nick))
     if not page.events:
         talk.tell("nothing found")
@@ -182,37 +143,37 @@ def _with_number(line: show.Line) -> show.Line:
 async def msg(talk: Talk, words: str) -> None:
     """say something to one person alone"""
     nick, _, text = words.partition(" ")
-    await talk.say("@" + nick.removeprefix("@"), _needs(text.strip(), "/msg NICK TEXT"))
+    await talk.say("@" + nick.removeprefix("@"), needs(text.strip(), "/msg NICK TEXT"))
 
 
 @slash("/me ACTION")
 async def me(talk: Talk, words: str) -> None:
     """do something: /me waves"""
-    await talk.say(_here(talk).name, _needs(words, "/me ACTION"), "action")
+    await talk.say(here(talk).name, needs(words, "/me ACTION"), "action")
 
 
 @slash("/edit [#N] TEXT")
 async def edit(talk: Talk, words: str) -> None:
     """give your last message here another text, or your message N"""
-    room = _here(talk)
+    room = here(talk)
     first, _, rest = words.partition(" ")
     target = _number(first) if first.startswith("#") else None
-    text = _needs(words if target is None else rest.strip(), "/edit [#N] TEXT")
+    text = needs(words if target is None else rest.strip(), "/edit [#N] TEXT")
     await talk.chat.relate(room.name, target or _last_own(room), "edit", body=text)
 
 
 @slash("/delete [N]")
 async def delete(talk: Talk, words: str) -> None:
     """take your last message here back, or the one numbered N"""
-    room = _here(talk)
+    room = here(talk)
     await talk.chat.relate(room.name, _number(words) or _last_own(room), "redact")
 
 
 @slash("/react [N] EMOJI")
 async def react(talk: Talk, words: str) -> None:
     """react to the last message here, or to the one numbered N"""
-    room = _here(talk)
-    one, _, other = _needs(words, "/react [N] EMOJI").partition(" ")
+    room = here(talk)
+    one, _, other = needs(words, "/react [N] EMOJI").partition(" ")
     if _number(one) and not other.strip():
         raise Misused(f"with what? /react {one} EMOJI")
     key, number = (other.strip(), one) if other and _number(one) else (one, other)
@@ -240,7 +201,7 @@ def _last_own(room: RoomView) -> int:
 @slash("/nick NAME")
 async def nick(talk: Talk, words: str) -> None:
     """call yourself otherwise"""
-    taken = await talk.chat.change_nick(_needs(words, "/nick NAME").split()[0])
+    taken = await talk.chat.change_nick(needs(words, "/nick NAME").split()[0])
     talk.tell(f"you are called {taken.nick} now")
 
 
@@ -269,10 +230,13 @@ async def who(talk: Talk, words: str) -> None:
 @slash("/whois NICK")
 async def whois(talk: Talk, words: str) -> None:
     """tell what is known of somebody"""
-    found = await talk.chat.whois(_needs(words, "/whois NICK").split()[0])
+    found = await talk.chat.whois(needs(words, "/whois NICK").split()[0])
     for name, value in found.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         talk.tell(f"{name}: {shown}")
+
+
+SLASHES.update(ORDERS)
 
 
 @slash("/time")

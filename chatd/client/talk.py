@@ -90,17 +90,17 @@ class Talk:
 
     # -- rooms -----------------------------------------------------------------------------------------------
 
-    async def enter(self, name: str, *, look: bool = True) -> None:
+    async def enter(self, name: str, *, look: bool = True, key: str | None = None) -> None:
         """Be in a room, and look at it. If we are there already, only look."""
         known = self.find(name)
         if known is None and name.startswith("@"):
             known = self._view(name)
-        room = known or await self._join(name)
+        room = known or await self._join(name, key)
         if look:
             self.look_at(room)
 
-    async def _join(self, name: str) -> RoomView:
-        joined = await self.chat.join(name)
+    async def _join(self, name: str, key: str | None) -> RoomView:
+        joined = await self.chat.join(name, key=key)
         room = self._view(joined.room)
         self.known_rooms.add(joined.room)
         room.topic = joined.topic

@@ -29,9 +29,9 @@ from chatd.client.face import Event, Face, Wishes
 from chatd.client.happenings import Happening
 from chatd.client.reasons import shown, why_lost, why_not
 from chatd.client.rooms import Since
-from chatd.client.verbs import Item, Looking, Relating, Saying, Spot, TypingState
+from chatd.client.verbs import Item, Looking, Moderating, Relating, RoomChanges, Saying, Spot, TypingState
 from chatd.core import commands, replies
-from chatd.core.commands import Command, Rel
+from chatd.core.commands import Action, Command, Rel
 from chatd.core.replies import Reply
 
 DIAL_SECONDS = 10.0
@@ -134,6 +134,20 @@ class Chat(Face):
     def topic(self, room: str, text: str) -> Deferred[replies.Changed]:
         """Change a room's topic."""
         return self._ask(verbs.topic(room, text), replies.Changed)
+
+    def set_room(self, room: str, **changes: Unpack[RoomChanges]) -> Deferred[replies.Changed]:
+        """Change how a room may be entered and spoken in; for its operators."""
+        return self._ask(verbs.set_room(room, **changes), replies.Changed)
+
+    def moderate(
+        self, room: str | None, action: Action, target: str, **how: Unpack[Moderating]
+    ) -> Deferred[replies.Changed]:
+        """Kick, ban, mute, invite somebody, or give a role, in a room or (None) on the server; for operators."""
+        return self._ask(verbs.moderate(room, action, target, **how), replies.Changed)
+
+    def bans(self, room: str | None = None) -> Deferred[list[Item]]:
+        """Who is banned or muted in a room, or without one on the server; for operators."""
+        return self._walk(verbs.listing("bans", room))
 
     def away(self, message: str | bool = True) -> Deferred[replies.Changed]:
         """Be away; `False` is back."""

@@ -6,13 +6,13 @@ that give a command and are sent its reply.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypedDict, Unpack
 
 from chatd.client.rooms import Since
 from chatd.core import commands
-from chatd.core.commands import Command, Kind, Rel
+from chatd.core.commands import Action, Command, Kind, Rel
 from chatd.core.replies import Listed
 
 Place = int | datetime
@@ -48,6 +48,28 @@ class Looking(TypedDict, total=False):
     limit: int | None
     query: str | None
     author: str | None
+
+
+class RoomChanges(TypedDict, total=False):
+    """How a room is: who comes in (`join`: open, accounts, invite), a `key` for it ("": none), who speaks (`speak`:
+    everyone, accounts, speakers, operators), how many seconds apart (`slow`), and who sees it (`visibility`: public,
+    hidden).
+    """
+
+    topic: str
+    join: str
+    key: str
+    speak: str
+    slow: int
+    visibility: str
+
+
+class Moderating(TypedDict, total=False):
+    """The `role` that is given, how long it holds (seconds, or "10m", "2h", "7d"), and why."""
+
+    role: str | None
+    duration: int | str | None
+    reason: str | None
 
 
 class Spot(Protocol):
@@ -93,6 +115,21 @@ def topic(room: str, text: str) -> commands.Set:
     return commands.Set(room=room, changes=commands.Changes(topic=text))
 
 
+def set_room(room: str, **changes: Unpack[RoomChanges]) -> commands.Set:
+    """Change how a room may be entered and spoken in; for its operators."""
+    return commands.Set(room=room, changes=commands.Changes(**changes))
+
+
+def moderate(room: str | None, action: Action, target: str, **how: Unpack[Moderating]) -> commands.Moderate:
+    """Do something about somebody in a room, or with None on the whole server."""
+    return commands.Moderate(room=room, server=room is None, action=action, target=target, **how)
+
+
+def ignore(names: Iterable[str]) -> commands.Set:
+    """Keep with one's account whom one does not want to hear."""
+    return commands.Set(myself=commands.SelfChanges(ignored=list(names)))
+
+
 def away(message: str | bool) -> commands.Set:
     """Away with a message, or with True without one; back with False."""
     return commands.Set(myself=commands.SelfChanges(away=message))
@@ -107,7 +144,7 @@ def typing(room: str, state: TypingState) -> commands.Presence:
 
 
 def listing(
-    what: Literal["rooms", "members", "users", "sessions"], room: str | None = None, prefix: str | None = None
+    what: Literal["rooms", "members", "users", "sessions", "bans"], room: str | None = None, prefix: str | None = None
 ) -> Generator[Command, Listed, list[Item]]:
     """All pages of a list, one after the other."""
     items: list[Item] = []

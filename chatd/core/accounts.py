@@ -21,6 +21,7 @@ class Account:
     made: int
     generation: int = 1
     disabled: bool = False
+    ignored: tuple[str, ...] = ()
 
 
 class Accounts:
@@ -46,7 +47,7 @@ class Accounts:
 
     def add(self, stored: StoredAccount) -> Account:
         """A new account; whether it may be is decided already."""
-        account = Account(stored.user_id, stored.name, stored.made, stored.generation, stored.disabled)
+        account = Account(stored.user_id, stored.name, stored.made, stored.generation, stored.disabled, stored.ignored)
         self.by_id[account.id] = account
         self.by_name[fold(account.name)] = account.id
         self.by_look[skeleton(account.name)] = account.id

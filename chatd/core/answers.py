@@ -11,9 +11,10 @@ from chatd.core import comeback, commands, replies
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.context import Context
-from chatd.core.entrance import token_of
+from chatd.core.entrance import ignored_by, token_of
 from chatd.core.events import Became, Entry, Fate
 from chatd.core.limits import Rules
+from chatd.core.lists import role_of
 from chatd.core.replay import plan
 from chatd.core.replies import Reply
 from chatd.core.state import State
@@ -55,6 +56,7 @@ def logged_in(context: Context, command: commands.Auth, entry: Entry, known: dic
         rooms=[] if known is None and user.account is not None else known_rooms(context, known or {}),
         account=UNSET if user.account is None else user.account,
         token=token_of(context),
+        ignored=ignored_by(context.state, user),
     )
 
 
@@ -94,20 +96,23 @@ def joined(context: Context, command: commands.Join, entry: Entry, known: Any) -
         first_seq=room.first_seq,
         last_seq=room.last_seq,
         topic=room.topic,
-        role="member",
+        role=role_of(context.state, room, context.me.user, context.now),
         members_count=len(room.members if room.parties is None else room.parties),
         limited=plan(room, name, command.since, command.replay_limit).limited,
     )
 
 
-def resumed(context: Context, command: commands.Resume, entry: Entry, known: bool) -> Reply:
+def resumed(
+    context: Context, command: commands.Resume, entry: Entry, known: tuple[bool, dict[str, replies.Problem]]
+) -> Reply:
+    expired, refused = known
     rooms = {}
     for name, since in command.rooms.items():
         room = context.room_or_none(name)
         if room is None:  # a direct room whose other side cannot be found any more
             continue
         rooms[name] = replies.ResumedRoom(last_seq=room.last_seq, limited=plan(room, name, since).limited)
-    return replies.Resumed(re=command.id, rooms=rooms, expired=known)
+    return replies.Resumed(re=command.id, rooms=rooms, expired=expired, refused=refused or UNSET)
 
 
 def done(context: Context, command: Command, entry: Entry, known: Any) -> Reply:
@@ -134,7 +139,7 @@ def said(state: State, rules: Rules, command: commands.Send | commands.Relate, e
     )
 
 
-def changed(context: Context, command: commands.Set, entry: Entry, known: Any) -> Reply:
+def changed(context: Context, command: commands.Set | commands.Moderate, entry: Entry, known: Any) -> Reply:
     if entry.seq:
         return replies.Changed(re=command.id, seq=entry.seq)
     return replies.Changed(re=command.id)
@@ -157,5 +162,6 @@ ANSWER: dict[type[Command], Callable[[Context, Any, Entry, Any], Reply]] = {
     commands.Resume: resumed,
     commands.MarkRead: read_marked,
     commands.Set: changed,
+    commands.Moderate: changed,
     commands.Presence: done,
 }

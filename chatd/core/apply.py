@@ -9,22 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chatd.core import effects, membership
+from chatd.core import effects, membership, orders
+from chatd.core.charge import Ruling
 from chatd.core.codes import Code
 from chatd.core.effects import Effect
 from chatd.core.events import (
     AccountDisabled,
     AccountMade,
+    Admitted,
     AwayChanged,
     Became,
     BookmarksMoved,
     Entry,
     Event,
+    IgnoredSet,
     InviteMade,
     Joined,
     LoggedIn,
     LoggedOut,
     MessageSent,
+    Moderated,
     NickChanged,
     Numbered,
     Parted,
@@ -36,7 +40,7 @@ from chatd.core.events import (
     RoomChanged,
     RoomMade,
 )
-from chatd.core.state import Room, Session, State, User
+from chatd.core.state import Session, State, User
 
 NOTHING: list[Effect] = []
 
@@ -59,8 +63,9 @@ def deliver(state: State, entry: Entry, event: Numbered) -> list[Effect]:
 
 def room_changed(state: State, entry: Entry, event: RoomChanged) -> list[Effect]:
     room = state.rooms.get(event.room_id)
-    if room is not None and "topic" in event.changes:
-        room.topic = event.changes["topic"]
+    if room is not None:
+        room.topic = event.changes.get("topic", room.topic)
+        orders.order(room, event, entry.time)
     return deliver(state, entry, event)
 
 
@@ -68,7 +73,9 @@ def room_made(state: State, entry: Entry, event: RoomMade) -> list[Effect]:
     room = state.rooms.get(event.room_id)
     if room is None:
         room = state.add_room(event.room_id, event.name, event.parties)
-    room.kept = True
+    if not room.kept:
+        room.kept = True
+        orders.order(room, event, entry.time)
     return NOTHING
 
 
@@ -108,7 +115,7 @@ def logged_out(state: State, entry: Entry, event: LoggedOut) -> list[Effect]:
     session = state.sessions.get(event.session_id)
     if session is None:
         return NOTHING
-    gone: list[Effect] = [_leave(state, session, room_id, event.reason) for room_id in sorted(session.rooms)]
+    gone: list[Effect] = [orders.leave(state, session, room_id, event.reason) for room_id in sorted(session.rooms)]
     del state.sessions[session.id]
     user = session.user
     user.sessions.discard(session.id)
@@ -134,12 +141,17 @@ def joined(state: State, entry: Entry, event: Joined) -> list[Effect]:
     session = state.sessions.get(event.session_id)
     if session is None:
         return NOTHING
+    user = session.user
     room = state.room_called(event.name) or state.rooms.get(event.room_id)
     if room is None:
         room = state.add_room(event.room_id, event.name)
-    user = session.user
+        if event.owns:
+            room.maker = (user.id, user.nick)
+            room.rule(Ruling("role", user.id, user.nick, user.id, value="owner", time=entry.time))
     if room.id in session.rooms:
         return NOTHING
+    if orders.is_banned(state, room, user, entry.time):  # while the wish to enter was on its way
+        return [effects.Rejected(Code.BANNED, f"you are banned from {room.name}")]
     session.rooms.add(room.id)
     room.members[user.id] = room.members.get(user.id, 0) + 1
     return [effects.Entered(room.id, session.id, user.nick, room.members[user.id] == 1)]
@@ -149,7 +161,7 @@ def parted(state: State, entry: Entry, event: Parted) -> list[Effect]:
     session = state.sessions.get(event.session_id)
     if session is None or event.room_id not in session.rooms:
         return NOTHING
-    return [_leave(state, session, event.room_id, event.reason)]
+    return [orders.leave(state, session, event.room_id, event.reason, forced=event.forced)]
 
 
 def away_changed(state: State, entry: Entry, event: AwayChanged) -> list[Effect]:
@@ -158,19 +170,6 @@ def away_changed(state: State, entry: Entry, event: AwayChanged) -> list[Effect]
         return NOTHING
     user.away = event.message
     return [effects.AwayChanged(state.rooms_of(user), user.nick, event.message)]
-
-
-def _leave(state: State, session: Session, room_id: str, reason: str) -> effects.Gone:
-    room: Room = state.rooms[room_id]
-    session.rooms.discard(room_id)
-    user = session.user
-    room.members[user.id] -= 1
-    last = room.members[user.id] == 0
-    if last:
-        del room.members[user.id]
-    if not room.members and not room.kept:
-        state.drop_room(room)
-    return effects.Gone(room_id, session.id, user.nick, reason, last)
 
 
 def _lost(taken: str) -> effects.Rejected:
@@ -188,7 +187,9 @@ APPLY: dict[type[Event], Callable[[State, Entry, Any], list[Effect]]] = {
     MessageSent: deliver,
     Related: deliver,
     RoomChanged: room_changed,
+    Moderated: orders.moderated,
     RoomMade: room_made,
+    Admitted: orders.admitted,
     ReadMarked: read_marked,
     Purged: purged,
     BookmarksMoved: bookmarks_moved,
@@ -201,6 +202,7 @@ APPLY: dict[type[Event], Callable[[State, Entry, Any], list[Effect]]] = {
     AccountMade: membership.account_made,
     PasswordChanged: membership.password_changed,
     PasswordRehashed: membership.password_rehashed,
+    IgnoredSet: orders.ignored_set,
     AccountDisabled: membership.account_disabled,
     InviteMade: membership.invite_made,
     Became: membership.became,

@@ -17,10 +17,11 @@ from chatd.core import identity, names, replies
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import ComeBack, ComeIn, LogIn
 from chatd.core.context import UNASKED, Context
+from chatd.core.doors import Who, check_enter, check_entry, who_comes
 from chatd.core.effects import Append, Effect, Fetch
-from chatd.core.entrance import enter_as_guest, nick_for, token_of
-from chatd.core.events import Became, Bookmark, BookmarksMoved, Entry, Event, Joined, LoggedIn, Shown
-from chatd.core.places import check_since
+from chatd.core.entrance import enter_as_guest, ignored_by, nick_for, token_of
+from chatd.core.events import Became, Bookmark, BookmarksMoved, Entry, Event, LoggedIn, Shown
+from chatd.core.places import check_since, joined
 from chatd.core.questions import BookmarkWanted, KeptBookmark, Proven
 from chatd.core.state import Room, State
 
@@ -87,10 +88,12 @@ def come_back(context: Context, command: ComeBack) -> list[Effect]:
     bookmark, told = placed(context, kept.bookmark, command)
     present = context.state.users.get(bookmark.user_id)
     nick = near_nick(context, bookmark) if present is None else present.nick
+    who = Who(bookmark.user_id, nick)
+    check_entry(context, who)
+    bookmark, joins = welcome(context, bookmark, who)
     # From now on more is shown than the bookmark says; a server that is killed must not take it for exact.
     moved = BookmarksMoved((structs.replace(bookmark, is_exact=False),))
-    events: list[Event] = [moved, LoggedIn(context.session_id, bookmark.user_id, nick)]
-    events += [Joined(context.session_id, shown.room_id, shown.name) for shown in bookmark.rooms if shown.name]
+    events: list[Event] = [moved, LoggedIn(context.session_id, bookmark.user_id, nick), *joins]
     return [Append(tuple(events), known=(command.word.strip().casefold(), bookmark, told))]
 
 
@@ -113,10 +116,24 @@ def log_in(context: Context, command: LogIn) -> list[Effect]:
     if isinstance(event, Became):
         return [Append((event,), known=("", structs.replace(kept, rooms=direct), frozenset()))]
     named = tuple(shown for shown in kept.rooms if shown.name)
-    bookmark = structs.replace(kept, rooms=(*named, *direct))
-    events: list[Event] = [BookmarksMoved((structs.replace(bookmark, is_exact=False),)), event]
-    events += [Joined(context.session_id, shown.room_id, shown.name) for shown in named]
+    bookmark, joins = welcome(context, structs.replace(kept, rooms=(*named, *direct)), who_comes(event))
+    events: list[Event] = [BookmarksMoved((structs.replace(bookmark, is_exact=False),)), event, *joins]
     return [Append(tuple(events), known=("", bookmark, frozenset()))]
+
+
+def welcome(context: Context, bookmark: Bookmark, who: Who) -> tuple[Bookmark, list[Event]]:
+    """The rooms of a bookmark whose doors are open to who comes back, and the events of entering them."""
+    rooms: list[Shown] = []
+    joins: list[Event] = []
+    for shown in bookmark.rooms:
+        if shown.name:
+            try:
+                check_enter(context, context.state.room_called(shown.name), shown.name, who)
+            except Refusal:
+                continue
+            joins.append(structs.replace(joined(context, shown.name), room_id=shown.room_id))
+        rooms.append(shown)
+    return structs.replace(bookmark, rooms=tuple(rooms)), joins
 
 
 def unread(state: State, user_id: str, kept: Bookmark, cursors: dict[str, int]) -> tuple[Shown, ...]:
@@ -212,6 +229,7 @@ def came_back(context: Context, command: ComeBack | LogIn, entry: Entry, known: 
         rooms=[],
         account=UNSET if user.account is None else user.account,
         token=token_of(context),
+        ignored=ignored_by(state, user),
         word=word,
         current=current,
         since=since,

@@ -19,6 +19,7 @@ MsgId = Annotated[str, Meta(min_length=1, max_length=64, description="At most 64
 RequestId = Annotated[str, Meta(max_length=64)]
 Rel = Literal["edit", "redact", "react", "unreact", "pin", "unpin"]
 Kind = Literal["text", "action", "notice"]
+Action = Literal["kick", "ban", "unban", "mute", "unmute", "role", "invite", "lockdown"]
 
 
 class Command(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -172,10 +173,12 @@ class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SelfChanges(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What can be changed about oneself; `away: null` or `false` means back."""
+    """What can be changed about oneself. `away: null` or `false` means back; `ignored` is whom one does not want to
+    hear, all of them."""
 
     away: str | bool | None = None
     status: Short | None = None
+    ignored: Annotated[list[Name], Meta(max_length=100)] | None = None
 
 
 class Set(Command, frozen=True, kw_only=True, tag="set", rename={"myself": "self"}):
@@ -189,7 +192,7 @@ class Set(Command, frozen=True, kw_only=True, tag="set", rename={"myself": "self
 class Moderate(Command, frozen=True, kw_only=True, tag="moderate"):
     """Keep order in a room or on the server."""
 
-    action: Literal["kick", "ban", "unban", "mute", "unmute", "role", "invite", "lockdown"]
+    action: Action
     target: Name | None = None
     room: Name | None = None
     server: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -19,7 +19,9 @@ class Context(Struct):
 
     `session` is None until logged in; `session_id` is the one it has then. `now` in microseconds since 1970.
     `ids` gives a new random id of 16 hexadecimal digits at each call. `known` is the answer to a `Fetch`.
-    `trusted`: the peer comes from a network in which rates and connection caps do not hold.
+    `trusted`: the peer comes from a network in which rates and connection caps do not hold; `address` is where it is,
+    and `is_public` whether that is neither this machine nor a private network. `paces` tells when a user last spoke in
+    a room in which that counts: (room id, user id) to microseconds since 1970.
     """
 
     state: State
@@ -32,6 +34,9 @@ class Context(Struct):
     trusted: bool = False
     caps: frozenset[str] = frozenset()
     known: Any = UNASKED
+    address: str = ""
+    is_public: bool = False
+    paces: Mapping[tuple[str, str], int] = {}
 
     @property
     def me(self) -> Session:

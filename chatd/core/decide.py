@@ -1,7 +1,8 @@
 """`decide` looks at a command and either refuses it or says what is to be done. It reads and never writes.
 
-The rules themselves are in `entrance`, `identity` and `comeback` (who one is), `places` (rooms), `messages` (what is
-said) and `lists` (what can be looked up); here is the table of them, and who may ask for what.
+The rules themselves are in `entrance`, `identity` and `comeback` (who one is), `places` (rooms), `doors` and
+`moderation` (who is in charge of them), `messages` (what is said) and `lists` (what can be looked up); here is the
+table of them, and who may ask for what.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chatd.core import comeback, commands, entrance, identity, lists, messages, places
+from chatd.core import comeback, commands, entrance, identity, lists, messages, moderation, places
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command
 from chatd.core.context import Context
@@ -31,8 +32,8 @@ DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
     commands.Resume: places.resume,
     commands.MarkRead: messages.mark_read,
     commands.List: lists.look_up,
-    commands.Set: places.change,
-    commands.Moderate: places.moderate,
+    commands.Set: moderation.change,
+    commands.Moderate: moderation.moderate,
     commands.Presence: places.presence,
     commands.Quit: entrance.leave,
 }

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from chatd.core.codes import Code
 from chatd.core.commands import Command
-from chatd.core.events import Bookmark, Entry, Event
+from chatd.core.events import Bookmark, Entry, Event, Moderated
 from chatd.core.questions import Question
 from chatd.core.replies import Reply
 from chatd.core.views import View
@@ -65,6 +65,12 @@ class Show(Effect, frozen=True):
     cap: str
 
 
+class Paced(Effect, frozen=True):
+    """The user speaks in this room now, where one may only do so every few seconds."""
+
+    room_id: str
+
+
 class Leave(Effect, frozen=True):
     """The session wants to go: say goodbye and close."""
 
@@ -91,13 +97,38 @@ class Entered(Effect, frozen=True):
 
 
 class Gone(Effect, frozen=True):
-    """A session is in a room no longer. `last`: no other session of the same user is there."""
+    """A session is in a room no longer, because it was sent away if `forced`. `last`: no other session of the same user
+    is there."""
 
     room_id: str
     session_id: str
     nick: str
     reason: str
     last: bool
+    forced: bool = False
+
+
+class Ordered(Effect, frozen=True):
+    """Something that somebody in charge did is committed."""
+
+    event: Moderated
+
+
+class Invited(Effect, frozen=True):
+    """Somebody was asked into a room by another who is called so."""
+
+    user_id: str
+    room_id: str
+    by: str
+
+
+class Expelled(Effect, frozen=True):
+    """Who is connected from this network, and not in charge, has to leave the room, or the server if it is its room."""
+
+    room_id: str
+    network: str
+    code: Code
+    reason: str
 
 
 class Renamed(Effect, frozen=True):

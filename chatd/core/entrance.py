@@ -5,16 +5,18 @@ Accounts and their passwords are in `identity`.
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from chatd.core import names, tokens
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Hello, Nick, Ping, Quit
 from chatd.core.context import Context
+from chatd.core.doors import banned, check_entry, who_comes
 from chatd.core.effects import Answer, Append, Effect, Greet, Leave
 from chatd.core.events import LoggedIn, NickChanged
 from chatd.core.replies import NickTaken, Pong, Welcome
 from chatd.core.sizes import check_size
+from chatd.core.state import State, User
 from chatd.core.views import moment
 
 VERSIONS = (1,)
@@ -59,7 +61,9 @@ def enter_as_guest(context: Context, wish: str | None) -> LoggedIn:
     user_id = context.ids()
     if wish is None:
         wish = names.suggest("guest", lambda nick: not context.state.nick_taken(nick, user_id))
-    return LoggedIn(context.session_id, user_id, nick_for(context, wish, user_id), bot="bot" in context.caps)
+    login = LoggedIn(context.session_id, user_id, nick_for(context, wish, user_id), bot="bot" in context.caps)
+    check_entry(context, who_comes(login))
+    return login
 
 
 def enter_by_token(context: Context, token: str | None, wish: str | None) -> LoggedIn:
@@ -73,7 +77,9 @@ def enter_by_token(context: Context, token: str | None, wish: str | None) -> Log
     present, account = state.users.get(identity.user_id), state.accounts.by_id.get(identity.user_id)
     nick = present.nick if present is not None else nick_for(context, wish or identity.nick, identity.user_id)
     name = None if account is None else account.name
-    return LoggedIn(context.session_id, identity.user_id, nick, name, "bot" in context.caps, identity.device)
+    login = LoggedIn(context.session_id, identity.user_id, nick, name, "bot" in context.caps, identity.device)
+    check_entry(context, who_comes(login))
+    return login
 
 
 def token_of(context: Context) -> str:
@@ -85,12 +91,21 @@ def token_of(context: Context) -> str:
     return tokens.sign(context.rules.secret, identity)
 
 
+def ignored_by(state: State, user: User) -> list[str] | UnsetType:
+    """Whom the owner of an account does not want to hear."""
+    account = state.accounts.by_id.get(user.id)
+    return UNSET if account is None or not account.ignored else list(account.ignored)
+
+
 def nick(context: Context, command: Nick) -> list[Effect]:
     """Call oneself otherwise."""
     user = context.me.user
     wanted = nick_for(context, command.nick, user.id)
     if wanted == user.nick:
         return [Answer(NickTaken(re=command.id, nick=wanted))]
+    server = context.state.server
+    if server is not None and (ban := server.ban_of("", wanted, "", context.now)) is not None:
+        raise banned(ban, "this server")
     return [Append((NickChanged(user.id, wanted),))]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from chatd.core.codes import Code
-from chatd.core.commands import Kind, Rel
+from chatd.core.commands import Action, Kind, Rel
 
 
 class Event(Struct, frozen=True, array_like=True):
@@ -77,6 +77,24 @@ class RoomChanged(Numbered, frozen=True, tag="room/1"):
     changes: dict[str, Any]
 
 
+class Moderated(Numbered, frozen=True, tag="member/1"):
+    """Somebody in charge did something about somebody: the record of it, and what holds from then on.
+
+    `who` is whom it is about, as they were called; `key`, `user_id`, `folded` and `network` are those of the `Ruling`.
+    `until` is in microseconds since 1970, 0 for ever. `role` is there with `role`, and the level with `lockdown`.
+    """
+
+    change: Action
+    who: str
+    key: str = ""
+    user_id: str = ""
+    folded: str = ""
+    network: str = ""
+    role: str = ""
+    until: int = 0
+    reason: str = ""
+
+
 # -- kept ------------------------------------------------------------------------------------------------
 
 
@@ -84,12 +102,23 @@ class RoomMade(Kept, frozen=True, tag="room-made/1"):
     """A room is there to stay: proposed right before its first numbered event.
 
     `parties` is empty for a room with a name; for a direct room it holds the two users' (id, nick) pairs.
+    `owner` is the id of who is in charge of it, if anybody is, and `owner_nick` what that user is called.
     A second one for the same room changes nothing.
     """
 
     room_id: str
     name: str
     parties: tuple[tuple[str, str], ...] = ()
+    owner: str = ""
+    owner_nick: str = ""
+
+
+class Admitted(Kept, frozen=True, tag="admitted/1"):
+    """These users, as (id, nick), may come into a room again whatever its door is like, for good or `until` then."""
+
+    room_id: str
+    users: tuple[tuple[str, str], ...]
+    until: int = 0
 
 
 class ReadMarked(Kept, frozen=True, tag="read/1"):
@@ -171,6 +200,13 @@ class PasswordRehashed(Kept, frozen=True, tag="rehash/1"):
     verifier: str
 
 
+class IgnoredSet(Kept, frozen=True, tag="ignored/1"):
+    """Whom the owner of an account does not want to hear: these names, and no others."""
+
+    user_id: str
+    names: tuple[str, ...]
+
+
 class AccountDisabled(Kept, frozen=True, tag="disabled/1"):
     """An account cannot be used any more, or can again. Its name stays its own."""
 
@@ -224,19 +260,22 @@ class NickChanged(Passing, frozen=True, tag="nick/1"):
 
 
 class Joined(Passing, frozen=True, tag="join/1"):
-    """A session entered a room. If no room has the name yet, `room_id` is the new room's."""
+    """A session entered a room. If no room has the name yet, `room_id` is the new room's, and the user its owner if
+    `owns`."""
 
     session_id: str
     room_id: str
     name: str
+    owns: bool = False
 
 
 class Parted(Passing, frozen=True, tag="part/1"):
-    """A session left a room."""
+    """A session left a room; `forced`, if it was sent away."""
 
     session_id: str
     room_id: str
     reason: str
+    forced: bool = False
 
 
 class AwayChanged(Passing, frozen=True, tag="away/1"):
@@ -250,13 +289,16 @@ STORED = (
     MessageSent
     | Related
     | RoomChanged
+    | Moderated
     | RoomMade
+    | Admitted
     | ReadMarked
     | Purged
     | BookmarksMoved
     | AccountMade
     | PasswordChanged
     | PasswordRehashed
+    | IgnoredSet
     | AccountDisabled
     | InviteMade
 )

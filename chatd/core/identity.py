@@ -15,6 +15,7 @@ from chatd.core import names
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Auth
 from chatd.core.context import UNASKED, Context
+from chatd.core.doors import Who, check_entry, check_registration
 from chatd.core.effects import Append, Effect, Fetch
 from chatd.core.entrance import MECHANISMS_OF, enter_as_guest, enter_by_token, nick_for, nick_refused
 from chatd.core.events import AccountMade, Became, Event, LoggedIn, NickChanged, PasswordChanged
@@ -96,6 +97,7 @@ def log_in(context: Context, command: Auth, name: str) -> LoggedIn | Became:
     account = context.state.accounts.called(name)
     if account is None or account.disabled:  # it was disabled meanwhile
         raise Refusal(Code.AUTH_FAILED, WRONG)
+    check_entry(context, Who(account.id, account.name, account.name))
     present = context.state.users.get(account.id)
     nick = present.nick if present is not None else nick_for(context, command.nick or account.name, account.id)
     if context.session is not None:
@@ -137,6 +139,7 @@ def register(context: Context, command: Auth) -> list[Effect]:
     name = command.account or command.nick or ("" if session is None else session.user.nick)
     user_id = context.ids() if session is None else session.user.id
     name = free_name(context, name, user_id)
+    check_entry(context, Who(user_id, name, name))
     check_password(context, command.password or "", name)
     key = invite_key(context.rules.secret, command.token or "") if command.mechanism == "invite" else ""
     if context.known is UNASKED:
@@ -155,6 +158,7 @@ def register(context: Context, command: Auth) -> list[Effect]:
 
 def check_open(context: Context, command: Auth) -> None:
     """Refuse to make an account in a way that this server does not allow."""
+    check_registration(context)
     registration = context.rules.registration
     if registration == "closed":
         raise Refusal(Code.REGISTRATION_CLOSED, "this server makes no accounts by itself; ask its operator for one")

@@ -39,6 +39,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     requests_burst: int = 200
     presence_batch_members: int = 50
     presence_count_members: int = 1000
+    bans_per_room: int = 1000
 
     def told(self, *, trusted: bool) -> dict[str, Any]:
         """What `hello` tells: the names of the settings, and `frame` and `body`, as PROTOCOL.md calls them too.
@@ -77,3 +78,5 @@ class Rules(Struct, frozen=True, kw_only=True):
     token_seconds: float = 365 * 86400.0
     registration: Literal["open", "invite", "closed"] = "open"
     password_chars: int = 8
+    lobby: str = "#lobby"
+    quarantine_seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""Rules of looking up: rooms, members, users, one's sessions, and who somebody is. A page at a time, by name."""
+"""Rules of looking up: rooms, members, users, one's sessions, bans, and who somebody is. A page at a time, by name."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import Any
 
 import msgspec
 
+from chatd.core.charge import RANKS, SERVER_ID, Charge, Ruling
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import List
 from chatd.core.context import Context
 from chatd.core.effects import Answer, Effect
 from chatd.core.names import fold
 from chatd.core.replies import Listed
-from chatd.core.state import Room, User
+from chatd.core.state import Room, Session, State, User
+from chatd.core.views import moment
 
 Item = dict[str, Any]
 
 
 def look_up(context: Context, command: List) -> list[Effect]:
     """Answer with a page of what was asked for, in the order of names; `next` goes on behind it."""
-    if command.what == "bans":
-        raise Refusal(Code.FORBIDDEN, "only an operator may see bans, and this server has no operators yet")
     if command.what == "whois":
         return [Answer(Listed(re=command.id, items=[whois(context, command)], next=None))]
-    named = {"rooms": rooms, "members": members, "users": users, "sessions": sessions}[command.what](context, command)
-    return [Answer(page(context, command, named))]
+    return [Answer(page(context, command, NAMED[command.what](context, command)))]
 
 
 def page(context: Context, command: List, named: Iterable[tuple[str, Callable[[], Item]]]) -> Listed:
@@ -49,19 +48,46 @@ def page(context: Context, command: List, named: Iterable[tuple[str, Callable[[]
 
 
 def rooms(context: Context, command: List) -> Iterable[tuple[str, Callable[[], Item]]]:
-    for room in context.state.rooms.values():
-        if room.parties is None:
+    me, state = context.me, context.state
+    for room in state.rooms.values():
+        if room.parties is None and (room.charge is None or is_seen(state, room, me)):
             yield fold(room.name), lambda room=room: room_item(room)  # type: ignore[misc]  # bound at once
 
 
+def is_seen(state: State, room: Room, me: Session) -> bool:
+    """Whether somebody sees that there is this room: a hidden one, only those who are in it, or in charge."""
+    charge = room.charge
+    if charge is None or charge.get("visibility") == "public":
+        return True
+    return room.id in me.rooms or state.is_operator(me.user.id)
+
+
 def room_item(room: Room) -> Item:
+    """What is told of a room; of how it is kept in order, what is not as everywhere."""
     return {
         "room": room.name,
         "room_id": room.id,
         "topic": room.topic,
         "members_count": len(room.members),
         "last_seq": room.last_seq,
+        **({} if room.charge is None else settings_of(room.charge)),
     }
+
+
+def settings_of(charge: Charge) -> Item:
+    """What is set otherwise than it is everywhere. Of a key, that there is one."""
+    words: Item = {name: charge.get(name) for name in ("visibility", "join", "speak") if name in charge.settings}
+    return {**words, **({"key": True} if charge.key else {}), **({"slow": charge.slow} if charge.slow else {})}
+
+
+def role_of(state: State, room: Room, user: User, now: int) -> str:
+    """What somebody is in a room: `owner`, `operator`, `speaker`, `member` or `muted`."""
+    charge = room.charge
+    if charge is None:
+        return "member"
+    if charge.mutes and charge.mute_of(user.id, user.nick, now) is not None:
+        return "muted"
+    return charge.role(user.id)
 
 
 def members(context: Context, command: List) -> Iterable[tuple[str, Callable[[], Item]]]:
@@ -72,7 +98,11 @@ def members(context: Context, command: List) -> Iterable[tuple[str, Callable[[],
     for user_id in present:
         user = context.state.users.get(user_id)
         if user is not None:
-            yield fold(user.nick), lambda user=user: {**user_item(user), "role": "member"}  # type: ignore[misc]
+            yield fold(user.nick), lambda user=user: member_item(context, room, user)  # type: ignore[misc]
+
+
+def member_item(context: Context, room: Room, user: User) -> Item:
+    return {**user_item(user), "role": role_of(context.state, room, user, context.now)}
 
 
 def users(context: Context, command: List) -> Iterable[tuple[str, Callable[[], Item]]]:
@@ -118,6 +148,45 @@ def whois(context: Context, command: List) -> Item:
     shared = set(state.rooms_of(user)) & set(state.rooms_of(context.me.user))
     return {
         **user_item(user),
+        **({"operator": True} if state.is_operator(user.id) else {}),
         "rooms": sorted(state.rooms[room].name for room in shared),
         "sessions": len(user.sessions),
     }
+
+
+def bans(context: Context, command: List) -> Iterable[tuple[str, Callable[[], Item]]]:
+    """Who is banned or muted in a room, or without one on the server, for those who can end it."""
+    state, user_id = context.state, context.me.user.id
+    room = state.rooms.get(SERVER_ID) if command.room is None else context.find_room(command.room)
+    may = state.is_operator(user_id) if room is None else state.rank(room, user_id) >= RANKS["operator"]
+    if not may:
+        where = "the server" if command.room is None else command.room
+        raise Refusal(Code.FORBIDDEN, f"only an operator of {where} may see its bans")
+    charge = None if room is None else room.charge
+    if charge is not None:
+        sees_addresses = state.is_operator(user_id)
+        for ruling in [*charge.bans.values(), *charge.mutes.values()]:
+            if ruling.holds(context.now):
+                key = f"{ruling.kind} {fold(ruling.who)} {ruling.key}"
+                yield key, lambda one=ruling: ban_item(one, sees_addresses=sees_addresses)  # type: ignore[misc]
+
+
+def ban_item(ruling: Ruling, *, sees_addresses: bool) -> Item:
+    """A ban or a mute. Where people come from is the business of the server's operators."""
+    item: Item = {"kind": ruling.kind, "target": ruling.who, "by": ruling.by, "time": moment(ruling.time)}
+    if ruling.network and sees_addresses:
+        item["network"] = ruling.network
+    if ruling.until:
+        item["until"] = moment(ruling.until)
+    if ruling.reason:
+        item["reason"] = ruling.reason
+    return item
+
+
+NAMED: dict[str, Callable[[Context, List], Iterable[tuple[str, Callable[[], Item]]]]] = {
+    "rooms": rooms,
+    "members": members,
+    "users": users,
+    "sessions": sessions,
+    "bans": bans,
+}

@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, structs
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import History, MarkRead, Relate, Send
 from chatd.core.context import UNASKED, Context
+from chatd.core.doors import OPERATOR, check_speak, is_new, new_here, who_is
 from chatd.core.effects import Answer, Append, Effect, Fetch
 from chatd.core.events import Entry, MessageSent, ReadMarked, Related, RoomMade
 from chatd.core.events import Event as AnyEvent
@@ -29,6 +30,7 @@ def send(context: Context, command: Send) -> list[Effect]:
     if command.data is not None or command.schema is not None or len(body) > 4096:
         check_size(context, body, command.data, command.schema)
     before, room_id = addressed(context, command)
+    paced = check_speak(context, context.state.rooms.get(room_id))
     user = context.me.user
     message = MessageSent(
         room_id,
@@ -43,7 +45,8 @@ def send(context: Context, command: Send) -> list[Effect]:
         user.account,
         user.bot,
     )
-    return [Append((*before, message) if before else (message,))]
+    said = Append((*before, message) if before else (message,))
+    return [*paced, said] if paced else [said]
 
 
 def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], str]:
@@ -69,6 +72,8 @@ def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str]:
     room = context.state.rooms.get(room_id)
     if room is not None and room.kept:
         return (), room_id
+    if is_new(context, who_is(me)):
+        raise new_here("write to people one by one, unless they wrote first")
     parties = tuple(sorted({me.id: me.nick, other[0]: other[1]}.items()))
     return (RoomMade(room_id, "", parties),), room_id
 
@@ -113,7 +118,9 @@ def relate(context: Context, command: Relate) -> list[Effect]:
     if context.known is UNASKED:
         return [Fetch(EntryWanted(room.id, command.target))]
     user = context.me.user
-    check_target(context.known, command, user.id)
+    is_own = check_target(context, context.known, command, room)
+    if not (is_own and command.rel == "redact"):  # what one said oneself can be taken back by who is muted, too
+        check_speak(context, room)
     relation = Related(
         room.id,
         user.id,
@@ -130,9 +137,13 @@ def relate(context: Context, command: Relate) -> list[Effect]:
     return [Append((relation,))]
 
 
-def check_target(target: Entry | None, command: Relate, user_id: str) -> None:
-    """Refuse a relation to what is not there, is no message, or is somebody else's to change."""
+def check_target(context: Context, target: Entry | None, command: Relate, room: Room) -> bool:
+    """Refuse a relation to what is not there, is no message, or is somebody else's to change. Whether it is one's own.
+
+    Who is in charge of a room may take back what others said there.
+    """
     event = None if target is None else target.event
+    user_id = context.me.user.id
     repeat = command.msg_id is not None  # the journal knows whether it is one, and answers as the first time
     if not isinstance(event, MessageSent) or (event.redacted and not repeat):
         raise Refusal(
@@ -140,8 +151,10 @@ def check_target(target: Entry | None, command: Relate, user_id: str) -> None:
             f"there is no message {command.target} in {command.room}",
             details={"room": command.room, "target": command.target},
         )
-    if NEEDS[command.rel].own and event.author != user_id:
+    may = command.rel == "redact" and room.parties is None and context.state.rank(room, user_id) >= OPERATOR
+    if NEEDS[command.rel].own and event.author != user_id and not may:
         raise Refusal(Code.FORBIDDEN, f"only its author may {command.rel} message {command.target}")
+    return event.author == user_id
 
 
 def history(context: Context, command: History) -> list[Effect]:

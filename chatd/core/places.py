@@ -1,19 +1,20 @@
-"""Rules of places: entering and leaving rooms, changing them, and being seen in them."""
+"""Rules of places: entering and leaving rooms, and being seen in them. Who is in charge of them is in `moderation`."""
 
 from __future__ import annotations
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from chatd.core import names
 from chatd.core.codes import Code, Refusal
-from chatd.core.commands import Join, Moderate, Part, Presence, Resume, Set
+from chatd.core.commands import Join, Part, Presence, Resume, SelfChanges, Set
 from chatd.core.context import UNASKED, Context
+from chatd.core.doors import Who, check_enter, who_comes, who_is
 from chatd.core.effects import Answer, Append, Effect, Fetch, Show, Subscribe
 from chatd.core.entrance import enter_by_token
-from chatd.core.events import AwayChanged, Event, Parted, ReadMarked, RoomChanged, RoomMade
+from chatd.core.events import AwayChanged, Event, IgnoredSet, Parted, ReadMarked, RoomMade
 from chatd.core.events import Joined as JoinedRoom
 from chatd.core.questions import CursorsWanted
-from chatd.core.replies import Changed, Done, Resumed
+from chatd.core.replies import Changed, Done, Problem, Resumed, problem_of
 from chatd.core.state import Room
 from chatd.core.text import clean_line
 from chatd.core.views import Typing
@@ -35,7 +36,8 @@ def join(context: Context, command: Join) -> list[Effect]:
     check_since(room, command.room, command.since)
     if room is not None and room.parties is not None:
         return [Append((), command=command, known=is_first)]
-    return [Append((enter(context, command.room, 1),), command=command, known=is_first)]
+    events = enter(context, command.room, 1, who_is(context.me.user), command.key)
+    return [Append(events, command=command, known=is_first)]
 
 
 def first_cursor(context: Context, room: Room) -> tuple[Event, ...]:
@@ -47,27 +49,49 @@ def first_cursor(context: Context, room: Room) -> tuple[Event, ...]:
 
 
 def resume(context: Context, command: Resume) -> list[Effect]:
-    """Be in all these rooms, and be shown what came since; with a token, also without having logged in."""
+    """Be in all these rooms, and be shown what came since; with a token, also without having logged in.
+
+    A room whose door is shut to who comes back is left out, and told: the others are not lost for it.
+    """
     events: list[Event] = []
     expired, entering = False, 0
     if context.session is None:
-        events.append(enter_by_token(context, command.token, None))
-    elif command.token is not None:
-        try:
-            expired = enter_by_token(context, command.token, None).user_id != context.me.user.id
-        except Refusal:
-            expired = True
+        login = enter_by_token(context, command.token, None)
+        who = who_comes(login)
+        events.append(login)
+    else:
+        who = who_is(context.me.user)
+        if command.token is not None:
+            expired = not is_token_of(context, command.token, who)
+    refused: dict[str, Problem] = {}
     for name, since in command.rooms.items():
         if name.startswith("@"):  # one is in one's direct rooms by being here
             continue
         room = context.state.room_called(name)
         check_since(room, name, since)
         if room is None or context.session is None or room.id not in context.session.rooms:
-            entering += 1
-            events.append(enter(context, name, entering))
-    if not command.rooms and not events:
-        return [Answer(Resumed(re=command.id, rooms={}, expired=expired))]
-    return [Append(tuple(events), known=expired)]
+            try:
+                events += enter(context, name, entering + 1, who)
+                entering += 1
+            except Refusal as refusal:
+                if refusal.code not in AT_THE_DOOR:
+                    raise
+                refused[name] = problem_of(refusal)
+    rooms = {name: since for name, since in command.rooms.items() if name not in refused}
+    if not rooms and not events:
+        return [Answer(Resumed(re=command.id, rooms={}, expired=expired, refused=refused or UNSET))]
+    return [Append(tuple(events), structs.replace(command, rooms=rooms), known=(expired, refused))]
+
+
+AT_THE_DOOR = frozenset({Code.BANNED, Code.INVITE_ONLY, Code.BAD_KEY, Code.ACCOUNT_REQUIRED, Code.FORBIDDEN})
+
+
+def is_token_of(context: Context, token: str, who: Who) -> bool:
+    """Whether a token is one's own, and good."""
+    try:
+        return enter_by_token(context, token, None).user_id == who.id
+    except Refusal:
+        return False
 
 
 def find(context: Context, name: str) -> Room | None:
@@ -75,12 +99,14 @@ def find(context: Context, name: str) -> Room | None:
     return context.find_room(name) if name.startswith("@") else context.state.room_called(name)
 
 
-def enter(context: Context, name: str, nth: int) -> JoinedRoom:
-    """The event of entering a room; checks the name and how many rooms one may be in."""
+def enter(context: Context, name: str, nth: int, who: Who, key: str | None = None) -> tuple[Event, ...]:
+    """The events of entering a room; checks the name, how many rooms one may be in, and whether one may be in this."""
     try:
         name = names.check_room(name)
     except names.NameRefused as fault:
         raise Refusal(Code.INVALID_PARAMS, fault.reason, details={"room": name}) from None
+    room = context.state.room_called(name)
+    before = check_enter(context, room, name, who, key)
     most = context.rules.limits.rooms_per_session
     there = 0 if context.session is None else len(context.session.rooms)
     if there + nth > most:
@@ -89,7 +115,12 @@ def enter(context: Context, name: str, nth: int) -> JoinedRoom:
             f"one can be in {most} rooms at once (rooms_per_session)",
             details={"limit": "rooms_per_session", "value": most},
         )
-    return JoinedRoom(context.session_id, context.ids(), name)
+    return (*before, joined(context, name))
+
+
+def joined(context: Context, name: str) -> JoinedRoom:
+    """The event of being in a room. Who makes it is its owner, but nobody owns the room that everybody comes to."""
+    return JoinedRoom(context.session_id, context.ids(), name, names.fold(name) != names.fold(context.rules.lobby))
 
 
 def check_since(room: Room | None, name: str, since: int | str | None) -> None:
@@ -111,32 +142,28 @@ def part(context: Context, command: Part) -> list[Effect]:
     return [Append((Parted(context.session_id, room.id, clean_line(command.reason or "")),))]
 
 
-def change(context: Context, command: Set) -> list[Effect]:
-    """Change a room's topic, or whether one is away."""
-    if (command.changes is None) == (command.myself is None):
-        raise Refusal(Code.INVALID_PARAMS, "set takes either room and changes, or self")
-    if command.myself is not None:
-        away = command.myself.away
-        message = None if away is None or away is False else "" if away is True else clean_line(away)
-        limit_topic(context, message or "", "away message")
-        if message is None and command.myself.status is not None:
-            raise Refusal(Code.FORBIDDEN, "this server keeps no status texts yet; away does")
-        if message == context.me.user.away:
-            return [Answer(Changed(re=command.id))]
-        return [Append((AwayChanged(context.me.user.id, message),))]
-    if command.room is None or command.changes is None:
-        raise Refusal(Code.INVALID_PARAMS, "which room? set takes room with changes")
-    room = context.my_room(command.room)
-    changes = {name: value for name, value in structs.asdict(command.changes).items() if value is not None}
-    others = sorted(set(changes) - {"topic"})
-    if others:
-        raise Refusal(Code.FORBIDDEN, f"nobody may change {', '.join(others)} on this server yet")
-    if not changes:
-        raise Refusal(Code.INVALID_PARAMS, "changes is empty")
-    changes["topic"] = clean_line(changes["topic"])
-    limit_topic(context, changes["topic"], "topic")
+def change_self(context: Context, command: Set, changes: SelfChanges) -> list[Effect]:
+    """Change whether one is away, or whom one does not want to hear."""
+    if changes.ignored is not None:
+        return ignore(context, changes.ignored)
+    away = changes.away
+    message = None if away is None or away is False else "" if away is True else clean_line(away)
+    limit_topic(context, message or "", "away message")
+    if message is None and changes.status is not None:
+        raise Refusal(Code.FORBIDDEN, "this server keeps no status texts yet; away does")
+    if message == context.me.user.away:
+        return [Answer(Changed(re=command.id))]
+    return [Append((AwayChanged(context.me.user.id, message),))]
+
+
+def ignore(context: Context, wanted: list[str]) -> list[Effect]:
+    """Keep with one's account whom one does not want to hear. Ways in for people hide what they say."""
     user = context.me.user
-    return [Append((*keep(room), RoomChanged(room.id, user.id, user.nick, changes)))]
+    if user.account is None:
+        raise Refusal(Code.ACCOUNT_REQUIRED, "without an account nothing is kept of whom you ignore")
+    if any(not name or len(name) > names.NICK_CHARACTERS * 2 or name.split() != [name] for name in wanted):
+        raise Refusal(Code.INVALID_PARAMS, "ignored is a list of names", details={"self": "ignored"})
+    return [Append((IgnoredSet(user.id, tuple(dict.fromkeys(map(clean_line, wanted)))),))]
 
 
 def limit_topic(context: Context, text: str, what: str) -> None:
@@ -154,7 +181,7 @@ def keep(room: Room) -> tuple[Event, ...]:
     """What has to be proposed before a room's first numbered event."""
     if room.kept:
         return ()
-    return (RoomMade(room.id, room.name, tuple((room.parties or {}).items())),)
+    return (RoomMade(room.id, room.name, tuple((room.parties or {}).items()), *room.maker),)
 
 
 def presence(context: Context, command: Presence) -> list[Effect]:
@@ -172,8 +199,3 @@ def presence(context: Context, command: Presence) -> list[Effect]:
     if command.state is not None and message != user.away:
         return [*effects, Append((AwayChanged(user.id, message),))]
     return [*effects, Answer(Done(re=command.id))]
-
-
-def moderate(context: Context, command: Moderate) -> list[Effect]:
-    """Nobody is an operator yet."""
-    raise Refusal(Code.FORBIDDEN, f"only an operator may {command.action}, and this server has no operators yet")

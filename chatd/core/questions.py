@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
+from chatd.core.charge import Ruling
 from chatd.core.events import Bookmark, Entry
 
 
@@ -141,6 +142,7 @@ class StoredAccount(Struct, frozen=True):
     made: int
     generation: int = 1
     disabled: bool = False
+    ignored: tuple[str, ...] = ()
 
 
 class StoredRoom(Struct, frozen=True):
@@ -155,8 +157,10 @@ class StoredRoom(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """What a hub starts from: all rooms, the secret with which tokens are signed (32 bytes), and all accounts."""
+    """What a hub starts from: all rooms, the secret with which tokens are signed (32 bytes), all accounts, and what was
+    ordered, each with the id of its room."""
 
     rooms: list[StoredRoom]
     secret: bytes
     accounts: list[StoredAccount] = []
+    rulings: list[tuple[str, Ruling]] = []

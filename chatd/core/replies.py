@@ -65,13 +65,14 @@ class KnownRoom(Struct, frozen=True, kw_only=True):
 
 
 class LoggedIn(Reply, frozen=True, kw_only=True):
-    """To `auth`: who one is now. `token` is the way back to this identity."""
+    """To `auth`: who one is now. `token` is the way back to this identity; `ignored` is kept with the account."""
 
     session: str
     nick: str
     rooms: list[KnownRoom]
     account: str | UnsetType = UNSET
     token: str | UnsetType = UNSET
+    ignored: list[str] | UnsetType = UNSET
 
 
 class CameIn(LoggedIn, frozen=True, kw_only=True):
@@ -154,10 +155,12 @@ class ResumedRoom(Struct, frozen=True, kw_only=True):
 
 
 class Resumed(Reply, frozen=True, kw_only=True):
-    """To `resume`. `expired`: the token given is not valid any more, the present identity stays."""
+    """To `resume`. `expired`: the token given is not valid any more, the present identity stays. `refused`: rooms that
+    do not let one in any more, and why."""
 
     rooms: dict[str, ResumedRoom]
     expired: bool
+    refused: dict[str, Problem] | UnsetType = UNSET
 
 
 class ReadMarked(Reply, frozen=True, kw_only=True):
@@ -196,12 +199,16 @@ ALL: tuple[type[Reply], ...] = (
 )
 
 
-def failure(re: str | None, refusal: Refusal) -> Failure:
-    """The reply that tells of a refusal."""
-    problem = Problem(
+def problem_of(refusal: Refusal) -> Problem:
+    """A refusal as it is told."""
+    return Problem(
         code=refusal.code,
         message=refusal.message,
         retry_after=UNSET if refusal.retry_after is None else refusal.retry_after,
         details=refusal.details or UNSET,
     )
-    return Failure(re=re, ok=False, error=problem)
+
+
+def failure(re: str | None, refusal: Refusal) -> Failure:
+    """The reply that tells of a refusal."""
+    return Failure(re=re, ok=False, error=problem_of(refusal))

@@ -7,7 +7,7 @@ from functools import lru_cache
 from msgspec import UNSET, UnsetType
 
 from chatd.core import views
-from chatd.core.events import Entry, MessageSent, Related, RoomChanged
+from chatd.core.events import Entry, MessageSent, Moderated, Related, RoomChanged
 from chatd.core.state import event_id
 
 
@@ -18,6 +18,8 @@ def view_of(entry: Entry, room: str, *, own: bool = False) -> views.Durable:
         return _message(entry, event, room, own)
     if type(event) is Related:
         return _relation(entry, event, room, own)
+    if type(event) is Moderated:
+        return _member(entry, event, room)
     assert type(event) is RoomChanged
     return views.Room(
         room=room,
@@ -25,7 +27,22 @@ def view_of(entry: Entry, room: str, *, own: bool = False) -> views.Durable:
         event_id=event_id(event.room_id, entry.seq),
         time=views.moment(entry.time),
         by=event.nick,
-        changes=event.changes,
+        changes={**event.changes, "key": bool(event.changes["key"])} if "key" in event.changes else event.changes,
+    )
+
+
+def _member(entry: Entry, event: Moderated, room: str) -> views.Member:
+    return views.Member(
+        room=room,
+        seq=entry.seq,
+        event_id=event_id(event.room_id, entry.seq),
+        time=views.moment(entry.time),
+        who=event.who,
+        change=event.change,
+        by=event.nick,
+        reason=event.reason or UNSET,
+        role=event.role or UNSET,
+        until=views.moment(event.until) if event.until else UNSET,
     )
 
 

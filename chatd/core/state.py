@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from chatd.core.accounts import Accounts
+from chatd.core.charge import MACHINE, MACHINE_RANK, RANKS, SERVER_ID, SERVER_RANK, Charge, Ruling
 from chatd.core.names import fold, skeleton
 from chatd.core.questions import Snapshot, StoredAccount, StoredRoom
 
@@ -46,7 +47,8 @@ class Session:
 class Room:
     """A room. `members` maps user ids to how many of their sessions are in it.
 
-    `parties` is None for a room with a name; a direct room maps its two user ids to their last nicks.
+    `parties` is None for a room with a name; a direct room maps its two user ids to their last nicks. `charge` is None
+    as long as nobody is in charge and nothing was ordered. `maker` is the id and the nick of who made it.
     """
 
     id: str
@@ -57,6 +59,14 @@ class Room:
     last_seq: int = 0
     kept: bool = False
     members: dict[str, int] = field(default_factory=dict)
+    charge: Charge | None = None
+    maker: tuple[str, str] = ("", "")
+
+    def rule(self, ruling: Ruling) -> None:
+        """This was ordered here."""
+        if self.charge is None:
+            self.charge = Charge()
+        self.charge.keep(ruling)
 
     def shown_to(self, user_id: str) -> str:
         """The room's name as this user sees it: a direct room is called after the other one."""
@@ -69,7 +79,7 @@ class Room:
 class State:
     """Everything that is known now. Reading is free; writing is `apply`'s."""
 
-    __slots__ = ("accounts", "by_name", "directs", "nicks", "rooms", "sessions", "skeletons", "users")
+    __slots__ = ("accounts", "by_name", "directs", "nicks", "rooms", "server", "sessions", "skeletons", "users")
 
     def __init__(self) -> None:
         self.accounts = Accounts()
@@ -80,6 +90,7 @@ class State:
         self.skeletons: dict[str, str] = {}  # skeleton of the nick -> user id
         self.by_name: dict[str, str] = {}  # folded room name -> room id
         self.directs: dict[str, set[str]] = {}  # user id -> ids of direct rooms
+        self.server: Charge | None = None  # what holds on the whole server
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -121,6 +132,22 @@ class State:
     def rooms_of(self, user: User) -> tuple[str, ...]:
         """The ids of the named rooms that any session of the user is in, in a steady order."""
         return tuple(sorted({room for session in user.sessions for room in self.sessions[session].rooms}))
+
+    def is_operator(self, user_id: str) -> bool:
+        """Whether somebody is an operator of the server."""
+        if user_id == MACHINE:
+            return True
+        charge = self.server
+        return charge is not None and RANKS[charge.role(user_id)] >= RANKS["operator"]
+
+    def rank(self, room: Room, user_id: str) -> int:
+        """How much somebody may do in a room: more than those with less."""
+        charge = room.charge
+        if user_id == MACHINE:
+            return MACHINE_RANK
+        if room.id != SERVER_ID and self.is_operator(user_id):
+            return SERVER_RANK
+        return 0 if charge is None else RANKS[charge.role(user_id)]
 
     def direct_with(self, user_id: str, nick: str) -> Room | None:
         """The user's direct room with the one who is, or was last, called so, or owns the name."""
@@ -171,6 +198,8 @@ class State:
             self.load(room)
         for account in snapshot.accounts:
             self.load_account(account)
+        for room_id, ruling in snapshot.rulings:
+            self.rooms[room_id].rule(ruling)
 
     def load_account(self, stored: StoredAccount) -> None:
         """Take up an account as the journal kept it; its direct rooms are called after it."""
@@ -187,6 +216,10 @@ class State:
             self.by_name.setdefault(fold(name), room_id)
         for party in room.parties or ():
             self.directs.setdefault(party, set()).add(room_id)
+        if room_id == SERVER_ID:
+            for setting, value in (("join", "invite"), ("visibility", "hidden")):
+                room.rule(Ruling("set", setting, value=value))
+            self.server = room.charge
         return room
 
     def drop_room(self, room: Room) -> None:

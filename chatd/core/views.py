@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from chatd.core.commands import Kind, Rel
+from chatd.core.commands import Action, Kind, Rel
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -84,7 +84,7 @@ class Member(View, frozen=True, kw_only=True, tag="member"):
     event_id: str
     time: datetime
     who: str
-    change: Literal["kick", "ban", "unban", "mute", "unmute", "role", "invite"]
+    change: Action
     by: str
     reason: str | UnsetType = UNSET
     role: str | UnsetType = UNSET

@@ -100,6 +100,7 @@ class Accounts:
         kept = await journal.ask(VerifierWanted(question.user_id))
         is_right, is_old = await self.hasher.is_right(kept, question.password)
         if not is_right:
+            self.hub.counts.wrong_passwords_total += 1
             self.log.info("wrong password session={session}", session=link.id)
             return None
         if is_old:
@@ -125,6 +126,7 @@ class Accounts:
 
     def entered(self, link: Link, user: User) -> None:
         """Somebody has come in."""
+        self.hub.counts.logged_in(user.account)
         self.log.info("logged in session={session} nick={nick}", session=link.id, nick=user.nick)
         self.remember(link, user)
 

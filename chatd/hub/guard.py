@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from chatd.core.codes import Code, Refusal
-from chatd.core.commands import Auth, Command, Nick, Quit, Relate, Resume, Send, Set
+from chatd.core.commands import Auth, Command, Moderate, Nick, Quit, Relate, Resume, Send, Set
 from chatd.core.limits import Limits
 
-SAID = Send | Relate | Set | Nick  # what is shown to others, and so counts as a message
+SAID = Send | Relate | Set | Nick | Moderate  # what is shown to others, and so counts as a message
 Place = ipaddress.IPv4Address | ipaddress.IPv6Address
 MOST_BUCKETS = 10_000  # with more, those that are full again are forgotten
 
@@ -172,6 +172,12 @@ def counted_as(address: str) -> str:
     if place is None or place.version == 4 or is_private(place):
         return address
     return str(ipaddress.ip_network((place, 64), strict=False))
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is neither this machine nor in a private network."""
+    place = parsed(address)
+    return place is not None and not place.is_loopback and not is_private(place)
 
 
 @lru_cache(maxsize=4096)

@@ -32,9 +32,10 @@ from chatd.hub.comebacks import Comebacks
 from chatd.hub.counts import Counts
 from chatd.hub.fanout import Fanout
 from chatd.hub.farewell import say_goodbye
-from chatd.hub.guard import Guard
+from chatd.hub.guard import Guard, is_public
 from chatd.hub.keepalive import Keepalive
 from chatd.hub.link import Link, Misread, Ticket
+from chatd.hub.moderation import Moderation
 from chatd.hub.replay import Replay
 from chatd.hub.running import Running
 from chatd.settings import Settings
@@ -82,6 +83,7 @@ class Hub:
         self.on_change: list[Callable[[Settings], None]] = []  # called when the settings have changed
         self.comebacks = Comebacks(self)
         self.accounts = Accounts(self)
+        self.moderation = Moderation(self)
         self._proposals: list[Proposal] = []
         self.touched: list[Any] = []  # connections that have something to flush at the end of the turn
         self._ready: dict[Link, None] = {}
@@ -107,6 +109,7 @@ class Hub:
         link = Link(connection, secrets.token_hex(8), greeted, self.tick)
         self.links[link.id] = link
         link.trusted = self.guard.trusts(connection.address)
+        link.is_public = not link.trusted and is_public(connection.address)
         refusal = self.guard.enter(connection.address, trusted=link.trusted)
         self.log.info(
             "connected session={session} protocol={protocol} address={address}",
@@ -189,8 +192,8 @@ class Hub:
             link.connection.pause()
 
     def context(self, link: Link, known: Any = UNASKED) -> Context:
-        who = (link.session, link.greeted, link.trusted, link.caps)
-        return Context(self.state, self.rules, link.id, self._now or self.now(), new_id, *who, known)
+        who = (link.session, link.greeted, link.trusted, link.caps, known, link.connection.address, link.is_public)
+        return Context(self.state, self.rules, link.id, self._now or self.now(), new_id, *who, self.moderation.paces)
 
     def now(self) -> int:
         """Microseconds since 1970; while there is something to flush, it is one moment until then."""

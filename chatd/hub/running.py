@@ -119,9 +119,10 @@ class Running:
                 answered = self.deliver(effect, ticket)
             elif type(effect) is effects.Rejected:
                 if ticket is not None:
-                    wish = getattr(entry.event, "nick", "")
-                    context = self.hub.context(ticket.link)
-                    self.hub.settle(ticket, entry, nick_refused(context, effect.code, effect.message, wish))
+                    refusal = Refusal(effect.code, effect.message)
+                    if wish := getattr(entry.event, "nick", ""):
+                        refusal = nick_refused(self.hub.context(ticket.link), effect.code, effect.message, wish)
+                    self.hub.settle(ticket, entry, refusal)
                     answered = True
             else:
                 self.applied[type(effect)](effect, None if ticket is None else ticket.link)
@@ -177,6 +178,9 @@ class Running:
             self.fanout.leave(effect.room_id, link)
             link.rooms.pop(effect.room_id, None)
             self.hub.replay.end(link, effect.room_id)
+            room = self.state.rooms.get(effect.room_id)
+            if effect.forced and room is not None:
+                link.connection.removed(room.name, effect.reason)
         if effect.last:
             comings = self.fanout.comings(effect.room_id)
             if comings is not None:

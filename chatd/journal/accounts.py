@@ -12,8 +12,18 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from chatd.core.codes import Code
-from chatd.core.events import AccountDisabled, AccountMade, Event, InviteMade, PasswordChanged, PasswordRehashed
+from chatd.core.events import (
+    AccountDisabled,
+    AccountMade,
+    Event,
+    IgnoredSet,
+    InviteMade,
+    PasswordChanged,
+    PasswordRehashed,
+)
 from chatd.core.names import fold, skeleton
 from chatd.core.questions import InviteWanted, StoredAccount, VerifierWanted
 
@@ -53,6 +63,9 @@ class AccountShelf(Protocol):
     def disable(self, user_id: str, disabled: bool) -> None:
         """Keep whether the account can be used."""
 
+    def ignore(self, user_id: str, names: tuple[str, ...]) -> None:
+        """Keep whom somebody does not want to hear."""
+
     def make_invite(self, key: str, expires: int) -> None:
         """Keep an invite."""
 
@@ -75,6 +88,8 @@ def take(shelf: AccountShelf, event: Any, time: int) -> Code | None:
         return Code.NO_SUCH_USER
     if isinstance(event, AccountDisabled):
         shelf.disable(event.user_id, event.disabled)
+    elif isinstance(event, IgnoredSet):
+        shelf.ignore(event.user_id, event.names)
     else:
         shelf.change(event.user_id, event.verifier, int(isinstance(event, PasswordChanged)))
     return None
@@ -94,20 +109,28 @@ def _made(shelf: AccountShelf, event: AccountMade, time: int) -> Code | None:
     return None
 
 
-EVENTS: tuple[type[Event], ...] = (AccountMade, PasswordChanged, PasswordRehashed, AccountDisabled, InviteMade)
+EVENTS: tuple[type[Event], ...] = (
+    AccountMade,
+    PasswordChanged,
+    PasswordRehashed,
+    AccountDisabled,
+    IgnoredSet,
+    InviteMade,
+)
 
 
 # -- in a file --------------------------------------------------------------------------------------------------------
 
-INSERT = "INSERT INTO accounts (user_id, name, folded, look, made, generation, disabled) VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT = """INSERT INTO accounts (user_id, name, folded, look, made, generation, disabled, ignored)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 VERIFY = "INSERT INTO verifiers VALUES (?, ?) ON CONFLICT DO UPDATE SET verifier = excluded.verifier"
 
 
 def row_of(account: StoredAccount) -> tuple[Any, ...]:
     """The values of `INSERT`."""
     name = account.name
-    disabled = int(account.disabled)
-    return (account.user_id, name, fold(name), skeleton(name), account.made, account.generation, disabled)
+    rest = (account.made, account.generation, int(account.disabled), " ".join(account.ignored))
+    return (account.user_id, name, fold(name), skeleton(name), *rest)
 
 
 class AccountBatch:
@@ -164,6 +187,10 @@ class AccountBatch:
         self._do("UPDATE accounts SET disabled = ? WHERE user_id = ?", int(disabled), user_id)
         self._proof = ("SELECT 1 FROM accounts WHERE (user_id, disabled) = (?, ?)", (user_id, int(disabled)))
 
+    def ignore(self, user_id: str, names: tuple[str, ...]) -> None:
+        self._do("UPDATE accounts SET ignored = ? WHERE user_id = ?", " ".join(names), user_id)
+        self._proof = ("SELECT 1 FROM accounts WHERE (user_id, ignored) = (?, ?)", (user_id, " ".join(names)))
+
     def make_invite(self, key: str, expires: int) -> None:
         self._invites[key] = expires
         self._do("INSERT OR REPLACE INTO invites VALUES (?, ?)", key, expires)
@@ -192,9 +219,16 @@ def is_there(connection: sqlite3.Connection) -> bool:
 def stored(connection: sqlite3.Connection) -> Iterator[StoredAccount]:
     """The accounts of a file, in the order in which they were made."""
     if is_there(connection):
-        statement = "SELECT user_id, name, made, generation, disabled FROM accounts ORDER BY made, user_id"
-        for user_id, name, made, generation, disabled in connection.execute(statement):
-            yield StoredAccount(user_id, name, made, generation, bool(disabled))
+        ignored = "ignored" if has_ignored(connection) else "''"
+        statement = f"SELECT user_id, name, made, generation, disabled, {ignored} FROM accounts ORDER BY made, user_id"
+        for user_id, name, made, generation, disabled, words in connection.execute(statement):
+            yield StoredAccount(user_id, name, made, generation, bool(disabled), tuple(words.split()))
+
+
+def has_ignored(connection: sqlite3.Connection) -> bool:
+    """Whether a file keeps whom people ignore: an older one does not."""
+    columns = connection.execute("SELECT name FROM pragma_table_info('accounts')")
+    return ("ignored",) in columns.fetchall()
 
 
 def verifier(connection: sqlite3.Connection, question: VerifierWanted, _: Any = None) -> str | None:
@@ -256,11 +290,13 @@ class MemoryAccounts:
 
     def change(self, user_id: str, verifier: str, generations: int) -> None:
         was = self.accounts[user_id]
-        self.make(StoredAccount(user_id, was.name, was.made, was.generation + generations, was.disabled), verifier)
+        self.make(structs.replace(was, generation=was.generation + generations), verifier)
 
     def disable(self, user_id: str, disabled: bool) -> None:
-        was = self.accounts[user_id]
-        self.accounts[user_id] = StoredAccount(user_id, was.name, was.made, was.generation, disabled)
+        self.accounts[user_id] = structs.replace(self.accounts[user_id], disabled=disabled)
+
+    def ignore(self, user_id: str, names: tuple[str, ...]) -> None:
+        self.accounts[user_id] = structs.replace(self.accounts[user_id], ignored=names)
 
     def make_invite(self, key: str, expires: int) -> None:
         self.invites[key] = expires

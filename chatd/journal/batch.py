@@ -17,9 +17,11 @@ from itertools import chain
 from typing import Any
 
 from chatd.core.events import Bookmark, Numbered, Proposal, Related, RoomMade
+from chatd.core.orders import Orders
 from chatd.journal.accounts import AccountBatch
 from chatd.journal.chain import START, digest_of, link
 from chatd.journal.order import Counter, Earlier
+from chatd.journal.rulings import RulingBatch
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
 from chatd.journal.stored import Identified, decode, encode, msg_key
 
@@ -86,6 +88,7 @@ class Batch:
         self._bookmarks_from = 0  # no older ones are kept
         self._most_bookmarks = 0
         self.accounts = AccountBatch(connection)
+        self._rulings = RulingBatch(connection)
 
     @property
     def is_empty(self) -> bool:
@@ -99,7 +102,8 @@ class Batch:
 
     def _has_more(self) -> bool:
         written = (self._replaced, self._made, self._topics, self._cursors, self._purged, self._bookmarks)
-        return any(written) or bool(self._bookmarks_from or self._most_bookmarks) or not self.accounts.is_empty
+        also = self._bookmarks_from or self._most_bookmarks or self._rulings
+        return any(written) or bool(also) or not self.accounts.is_empty
 
     # -- the shelf ----------------------------------------------------------------------------------------
 
@@ -181,6 +185,9 @@ class Batch:
         else:
             self._replaced[number] = encode(event)
 
+    def rule(self, counter: Counter, orders: Orders) -> None:
+        self._rulings.take(counter.no, orders)
+
     def set_topic(self, counter: Counter, topic: str) -> None:
         self._topics[counter.no] = topic
 
@@ -221,6 +228,7 @@ class Batch:
             execute(BEGIN_WITH, (first, event_id(no, first - 1), no))
             execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (event_id(no, 0), event_id(no, first) - 1))
         self.accounts.write()
+        self._rulings.write()
         if self._bookmarks:
             many(KEEP_BOOKMARK, list(self._bookmarks.values()))
         if self._bookmarks_from:

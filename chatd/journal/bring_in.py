@@ -15,14 +15,25 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from chatd.core.charge import Ruling, check
 from chatd.core.codes import Refusal
 from chatd.core.events import Numbered, Related
 from chatd.core.names import check_nick, fold
 from chatd.core.questions import StoredAccount
 from chatd.core.views import moment
 from chatd.errors import Exit, OperatorError
-from chatd.journal import accounts, chain, schema
-from chatd.journal.exported import AccountLine, CursorLine, EventLine, Head, LostLine, RoomLine, blob_of, read_line
+from chatd.journal import accounts, chain, rulings, schema
+from chatd.journal.exported import (
+    AccountLine,
+    CursorLine,
+    EventLine,
+    Head,
+    LostLine,
+    RoomLine,
+    RulingLine,
+    blob_of,
+    read_line,
+)
 from chatd.journal.schema import SEQ_MASK, event_id
 from chatd.journal.stored import decode, encode, msg_key
 from chatd.journal.verify import Tell, Verified, verify
@@ -105,6 +116,8 @@ class _Import:
             self._lost(line)
         elif isinstance(line, CursorLine):
             self._cursor(line)
+        elif isinstance(line, RulingLine):
+            self._ruling(line)
         elif isinstance(line, AccountLine):
             self._account(line)
 
@@ -171,10 +184,18 @@ class _Import:
         except sqlite3.IntegrityError:
             raise ValueError("this user has a cursor in this room already") from None
 
+    def _ruling(self, line: RulingLine) -> None:
+        room = self._coming_room(line.room_id)
+        fields = {name: getattr(line, name) for name in Ruling.__struct_fields__}
+        check(Ruling(**fields))
+        self._connection.execute(rulings.KEEP, rulings.row_of(room.no, Ruling(**fields)))
+
     def _account(self, line: AccountLine) -> None:
         """An account without what is kept of its password has one that nothing fits."""
         _check_time(line.made)
-        account = StoredAccount(line.user_id, check_nick(line.name), line.made, line.generation, line.disabled)
+        account = StoredAccount(
+            line.user_id, check_nick(line.name), line.made, line.generation, line.disabled, line.ignored
+        )
         try:
             self._connection.execute(accounts.INSERT, accounts.row_of(account))
         except sqlite3.IntegrityError:

@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from chatd.core.names import fold
 from chatd.core.questions import VerifierWanted
-from chatd.journal import salvage
+from chatd.journal import rulings, salvage
 from chatd.journal.accounts import stored as accounts_of
 from chatd.journal.accounts import verifier
-from chatd.journal.exported import AccountLine, CursorLine, Head, LostLine, RoomLine, event_line, line_bytes
+from chatd.journal.exported import AccountLine, CursorLine, Head, LostLine, RoomLine, RulingLine, event_line, line_bytes
 from chatd.journal.salvage import Read, Stretch
 from chatd.journal.schema import SEQ_MASK, event_id
 
@@ -98,6 +98,8 @@ def lines(connection: sqlite3.Connection, told: list[Kept], lost: Lost) -> Itera
         statement = "SELECT user_id, seq FROM cursors WHERE room_no = ? ORDER BY user_id"
         for user_id, seq in connection.execute(statement, (room.no,)):
             yield line_bytes(CursorLine(user_id=user_id, room_id=room.room_id, seq=seq))
+        for ruling in rulings.of_room(connection, room.no):
+            yield line_bytes(RulingLine(room_id=room.room_id, **msgspec.structs.asdict(ruling)))
 
 
 def accounts(connection: sqlite3.Connection, with_passwords: bool) -> Iterator[bytes]:
@@ -111,6 +113,7 @@ def accounts(connection: sqlite3.Connection, with_passwords: bool) -> Iterator[b
                 made=one.made,
                 generation=one.generation,
                 disabled=one.disabled,
+                ignored=one.ignored,
                 verifier=kept or "",
             )
         )

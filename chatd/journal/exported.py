@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chatd.core.events import MessageSent, Related, RoomChanged
+from chatd.core.charge import Kind
+from chatd.core.events import MessageSent, Moderated, Related, RoomChanged
 from chatd.core.views import moment
 from chatd.journal.stored import decode, encode
 
 LINE_BYTES = 1 << 20
 """No line is longer."""
 
-KINDS = {str(kind.__struct_config__.tag): kind for kind in (MessageSent, Related, RoomChanged)}
+KINDS = {str(kind.__struct_config__.tag): kind for kind in (MessageSent, Related, RoomChanged, Moderated)}
 
 
 class Line(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="line"):
@@ -74,6 +75,23 @@ class CursorLine(Line, frozen=True, kw_only=True, tag="cursor"):
     seq: int
 
 
+class RulingLine(Line, frozen=True, kw_only=True, tag="ruling"):
+    """What was ordered in a room and still holds, as `chatd.core.charge.Ruling`."""
+
+    room_id: str
+    kind: Kind
+    key: str
+    who: str = ""
+    user_id: str = ""
+    nick: str = ""
+    network: str = ""
+    value: str = ""
+    until: int = 0
+    time: int = 0
+    by: str = ""
+    reason: str = ""
+
+
 class AccountLine(Line, frozen=True, kw_only=True, tag="account"):
     """An account. `verifier` is what is kept of its password, if that was asked for."""
 
@@ -82,10 +100,11 @@ class AccountLine(Line, frozen=True, kw_only=True, tag="account"):
     made: int
     generation: int = 1
     disabled: bool = False
+    ignored: tuple[str, ...] = ()
     verifier: str = ""
 
 
-AnyLine = Head | RoomLine | EventLine | LostLine | CursorLine | AccountLine
+AnyLine = Head | RoomLine | EventLine | LostLine | CursorLine | RulingLine | AccountLine
 
 _DECODER = msgspec.json.Decoder(AnyLine)
 _ENCODER = msgspec.json.Encoder(enc_hook=repr)

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from chatd.core.events import Bookmark, Entry, Numbered, Proposal, Related, RoomMade
+from chatd.core.orders import Orders
 from chatd.core.questions import (
     BookmarkWanted,
     CursorsWanted,
@@ -36,6 +37,7 @@ from chatd.journal.accounts import MemoryAccounts
 from chatd.journal.commits import Commits
 from chatd.journal.order import Counter, Earlier, settle
 from chatd.journal.pages import Row, fill, span
+from chatd.journal.rulings import MemoryRulings
 from chatd.journal.stored import Identified, decode, encode
 
 
@@ -118,6 +120,7 @@ class Memory:
     def __init__(self) -> None:
         self.secret = os.urandom(32)
         self.accounts = MemoryAccounts()
+        self._rulings = MemoryRulings()
         self._rooms: dict[str, _Room] = {}
         self._by_no: list[_Room] = []
         self._msg_ids: dict[tuple[str, str], tuple[_Room, int]] = {}
@@ -131,7 +134,8 @@ class Memory:
             StoredRoom(room_id, room.made.name, room.made.parties, room.first, room.counter.last_seq, room.topic)
             for room_id, room in self._rooms.items()
         ]
-        return Snapshot(rooms, self.secret, list(self.accounts.accounts.values()))
+        rulings = [(self._by_no[no].made.room_id, ruling) for no, ruling in self._rulings]
+        return Snapshot(rooms, self.secret, list(self.accounts.accounts.values()), rulings)
 
     def write(self, proposals: Sequence[Proposal]) -> list[Entry]:
         """The entries of these proposals; they are kept from now on."""
@@ -208,6 +212,9 @@ class Memory:
     def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
         room = self._by_no[counter.no]
         room.blobs[seq - room.first] = encode(event)
+
+    def rule(self, counter: Counter, orders: Orders) -> None:
+        self._rulings.take(counter.no, orders)
 
     def set_topic(self, counter: Counter, topic: str) -> None:
         self._by_no[counter.no].topic = topic

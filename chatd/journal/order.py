@@ -14,12 +14,14 @@ from twisted.logger import Logger
 
 from chatd.core.codes import Code
 from chatd.core.events import (
+    Admitted,
     Bookmark,
     BookmarksMoved,
     Entry,
     Event,
     Fate,
     MessageSent,
+    Moderated,
     Numbered,
     Passing,
     Proposal,
@@ -29,6 +31,7 @@ from chatd.core.events import (
     RoomChanged,
     RoomMade,
 )
+from chatd.core.orders import Orders, rulings_of
 from chatd.journal import accounts
 from chatd.journal.stored import Identified, cleared, encode, is_same
 
@@ -79,6 +82,9 @@ class Shelf(Protocol):
 
     def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
         """Keep this instead of what has the number."""
+
+    def rule(self, counter: Counter, orders: Orders) -> None:
+        """Keep what is ordered in the room."""
 
     def set_topic(self, counter: Counter, topic: str) -> None:
         """Keep the room's topic."""
@@ -196,12 +202,32 @@ def _room_changed(shelf: Shelf, proposal: Proposal, event: RoomChanged, blob: by
     entry = _numbered(shelf, counter, proposal, event, blob)
     if "topic" in event.changes:
         shelf.set_topic(counter, event.changes["topic"] or "")
+    shelf.rule(counter, rulings_of(event, proposal.time))
     return entry
+
+
+def _moderated(shelf: Shelf, proposal: Proposal, event: Moderated, blob: bytes) -> Entry:
+    counter = shelf.counter(event.room_id)
+    if counter is None:
+        return _bug(proposal, "its room was never made")
+    entry = _numbered(shelf, counter, proposal, event, blob)
+    shelf.rule(counter, rulings_of(event, proposal.time))
+    return entry
+
+
+def _admitted(shelf: Shelf, proposal: Proposal, event: Admitted, blob: bytes) -> Entry:
+    counter = shelf.counter(event.room_id)
+    if counter is None:
+        return _bug(proposal, "its room was never made")
+    shelf.rule(counter, rulings_of(event, proposal.time))
+    return passed(proposal)
 
 
 def _room_made(shelf: Shelf, proposal: Proposal, event: RoomMade, blob: bytes) -> Entry:
     if shelf.counter(event.room_id) is None:
         shelf.make_room(event, proposal.time)
+        if event.owner and (counter := shelf.counter(event.room_id)) is not None:
+            shelf.rule(counter, rulings_of(event, proposal.time))
     return passed(proposal)
 
 
@@ -242,6 +268,8 @@ PLACE: dict[type[Event], Callable[[Shelf, Proposal, Any, bytes], Entry]] = {
     MessageSent: _sent,
     Related: _related,
     RoomChanged: _room_changed,
+    Moderated: _moderated,
+    Admitted: _admitted,
     RoomMade: _room_made,
     ReadMarked: _read_marked,
     Purged: _purged,

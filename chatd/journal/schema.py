@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 from chatd.errors import Exit, OperatorError
 from chatd.journal.accounts import TABLES as ACCOUNTS
+from chatd.journal.rulings import TABLES as RULINGS
 
 APPLICATION_ID = 0x63686174
 """Marks the file as ours (https://www.sqlite.org/pragma.html#pragma_application_id): "chat" in ASCII."""
 
-VERSION = 3
+VERSION = 4
 """Of the tables; kept in `user_version`.
 
 `link` is an event's place in the chain (`chatd.journal.chain`), `link_before` the one before a room's `first_seq`.
@@ -73,7 +74,7 @@ BOOKMARKS = """
 CREATE TABLE bookmarks (key TEXT PRIMARY KEY, time INTEGER NOT NULL, bookmark BLOB NOT NULL) WITHOUT ROWID;
 """
 
-STEPS = {1: BOOKMARKS, 2: ACCOUNTS}
+STEPS = {1: BOOKMARKS, 2: ACCOUNTS, 3: RULINGS}
 """What makes a file of each earlier version one of the next."""
 
 

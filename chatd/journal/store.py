@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
+from time import time
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from chatd.core.codes import Code
 from chatd.core.events import Entry, Proposal, Purged
 from chatd.core.questions import Snapshot, StoredRoom
 from chatd.errors import OperatorError
-from chatd.journal import accounts, schema
+from chatd.journal import accounts, rulings, schema
 from chatd.journal.batch import Batch
 from chatd.journal.check import check
 from chatd.journal.order import Counter, not_stored, settle
@@ -66,7 +67,9 @@ class Store:
             self._connection = connection = self._connect(self._path, self._durability)
             self._settle(connection)
             [(secret,)] = connection.execute("SELECT value FROM meta WHERE key = 'secret'")
-            snapshot = Snapshot(self._load(connection), secret, list(accounts.stored(connection)))
+            rulings.drop_old(connection, int(time() * 1_000_000))
+            found = (list(accounts.stored(connection)), list(rulings.stored(connection)))
+            snapshot = Snapshot(self._load(connection), secret, *found)
             self._count(connection, "opened")  # whether it can be written shows now, not at the first message
             schema.sync(self._path.parent)  # the name of the WAL; SQLite does so, too, but does not mind if it fails
             return snapshot

@@ -13,14 +13,14 @@ from zlib import crc32
 import msgspec
 from msgspec import structs
 
-from chatd.core.events import Bookmark, MessageSent, Numbered, Related, RoomChanged
+from chatd.core.events import Bookmark, MessageSent, Moderated, Numbered, Related, RoomChanged
 
 Identified = MessageSent | Related
 """The events that may carry a `msg_id`."""
 
 IDENTIFIED = frozenset((MessageSent, Related))
 
-_DECODER = msgspec.msgpack.Decoder(MessageSent | Related | RoomChanged)
+_DECODER = msgspec.msgpack.Decoder(MessageSent | Related | RoomChanged | Moderated)
 _BOOKMARKS = msgspec.msgpack.Decoder(Bookmark)
 _PLAIN = msgspec.msgpack.Encoder()
 _SORTED = msgspec.msgpack.Encoder(order="deterministic")

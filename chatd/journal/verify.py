@@ -9,12 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from msgspec import MsgspecError, Struct
 
 from chatd.core.events import Numbered, Related
-from chatd.journal import accounts
+from chatd.journal import accounts, rulings
 from chatd.journal.chain import digest_of, link
 from chatd.journal.salvage import HOPELESS, STEP, is_known, known_of
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
@@ -215,7 +216,7 @@ class _Walk:
         """Every account, and what is kept of its password."""
         with self._looking("accounts"):
             self.found.accounts = sum(1 for _ in accounts.stored(self._connection))
-            for where, what in accounts.faults(self._connection):
+            for where, what in chain(accounts.faults(self._connection), rulings.faults(self._connection)):
                 self._fault(where, what)
 
     def _is_repeated(self, where: str, blob: bytes, seen: dict[tuple[str, str], str]) -> None:

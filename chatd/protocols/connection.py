@@ -23,7 +23,7 @@ from chatd.core.codes import Refusal
 from chatd.core.commands import Command
 from chatd.core.limits import Limits
 from chatd.core.replies import Reply
-from chatd.core.views import View
+from chatd.core.views import Left, Presence, View
 from chatd.interfaces import IConnection
 from chatd.protocols.transport import socket_of
 
@@ -166,6 +166,11 @@ class Connection:
         self._held = False
         self._throttle()
 
+    def removed(self, room: str, reason: str) -> None:
+        if self.link is not None and self.link.session is not None:
+            left = Left(nick=self.link.session.user.nick, reason=reason)
+            self.show(Presence(room=room, left=[left]))
+
     def hear_out(self) -> None:
         handle = getattr(self.transport, "getHandle", lambda: None)()
         if not isinstance(handle, socket.socket) or self._stuck:
@@ -283,6 +288,12 @@ def keep_alive(transport: Any, limits: Limits) -> None:
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     except (AttributeError, OSError):
         return
+
+
+def keep_urgent_in_place(transport: object) -> None:
+    """Telnet sends its data mark as urgent; the kernel would take that byte out of the stream."""
+    with suppress(AttributeError, OSError):
+        socket_of(transport).setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 REASONS = {

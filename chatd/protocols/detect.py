@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from chatd.hub import Hub
 from chatd.protocols import framed, line, strangers
+from chatd.protocols.connection import keep_urgent_in_place
 from chatd.protocols.openings import otherwise, recognise
 from chatd.settings import Settings
 
@@ -40,7 +41,7 @@ class Detector(Protocol):
         self._is_silent = False
 
     def connectionMade(self) -> None:
-        line.keep_urgent_in_place(self.transport)
+        keep_urgent_in_place(self.transport)
         self.transport.bufferSize = line.READ_BYTES  # until it is known who reads
         self._wait()
 

@@ -9,7 +9,6 @@ answer may change what the next line means.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections import deque
 from contextlib import suppress
@@ -29,7 +28,7 @@ from chatd.core.views import Error, Notice, View
 from chatd.hub import Hub
 from chatd.interfaces import IComesBack, IEncoder
 from chatd.protocols.acknowledged import Counted
-from chatd.protocols.connection import Connection, keep_alive
+from chatd.protocols.connection import Connection, keep_alive, keep_urgent_in_place
 from chatd.protocols.line_answers import answer_lines
 from chatd.protocols.line_commands import is_command, read
 from chatd.protocols.line_length import longest, too_long
@@ -42,7 +41,6 @@ from chatd.protocols.openings import HTTP_METHODS
 from chatd.protocols.refused import Refused
 from chatd.protocols.telnet import Answer, Signal, TelnetDecoder
 from chatd.protocols.text import Clock, blob_of
-from chatd.protocols.transport import socket_of
 from chatd.protocols.vanished import Watch
 from chatd.protocols.wire import Format, fit, json_reply, json_view
 from chatd.settings import LineSettings, Settings
@@ -198,6 +196,8 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         if isinstance(meaning, Deed):
             self.say(*self.person.does(meaning))
             self._regroup()
+            if (kept := self.person.to_keep(meaning)) is not None:
+                self._ask(kept)
             return
         if isinstance(meaning, commands.Join):
             most = self.shared.line.history_lines
@@ -277,11 +277,11 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         self._open -= 1
         self._alone = self._alone and self._open > 0
         self._answer(command, reply)
-        room = self.person.room
+        before = (self.person.room, len(self.person.ignored))
         also = self.person.hears(command, reply)
         if not self.person.json:
             self.say(*also)
-        if room != self.person.room:
+        if before != (self.person.room, len(self.person.ignored)):
             self.hub.reactor.callLater(0, self._regroup)
         if isinstance(reply, replies.LoggedIn) and self.stage is Stage.ENTERING:
             self._enter(is_back=isinstance(reply, replies.CameBack) and bool(self.person.rooms))
@@ -320,6 +320,14 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         if not is_back:
             self._lines.appendleft(f"/join {self.shared.line.lobby}".encode())
 
+    def removed(self, room: str, reason: str) -> None:
+        lines = self.person.removed(room, reason)
+        if self.person.json:
+            super().removed(room, reason)
+        else:
+            self.say(*lines)
+        self.hub.reactor.callLater(0, self._regroup)
+
     def rules_changed(self) -> None:
         super().rules_changed()
         self.person.rules = self.hub.rules
@@ -355,12 +363,6 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         super().close()
         self._lines.clear()
         self._regulate()
-
-
-def keep_urgent_in_place(transport: object) -> None:
-    """Telnet sends its data mark as urgent; the kernel would take that byte out of the stream."""
-    with suppress(AttributeError, OSError):
-        socket_of(transport).setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 class LineFactory(Factory):

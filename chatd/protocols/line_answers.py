@@ -19,6 +19,7 @@ from chatd.core.commands import Command
 from chatd.core.replies import Reply
 from chatd.core.text import clean_line
 from chatd.hub.link import Misread
+from chatd.protocols.line_order import ban_list, moderated_lines, set_lines
 from chatd.protocols.text import gap_lines, numbered_lines, sentence, stamp
 
 CONNECTED = "You are connected to the server!"
@@ -112,11 +113,19 @@ def nick_lines(command: Command, reply: replies.NickTaken, now: float) -> list[s
     return [f"*** You are now called {reply.nick}."]
 
 
+ROLES = {
+    "owner": " The room is yours.",
+    "operator": " You are one of its operators.",
+    "speaker": " You are one of its speakers.",
+    "muted": " You may only listen here.",
+}
+
+
 def joined_lines(command: Command, reply: replies.Joined, now: float) -> list[str]:
     room = clean_line(reply.room)
     others = reply.members_count - 1
     company = "nobody else is here yet" if others < 1 else f"{people(others, 'other', 'others')} here"
-    lines = [f"*** You are in {room}; {company}."]
+    lines = [f"*** You are in {room}; {company}.{ROLES.get(reply.role, '')}"]
     if reply.topic:
         lines.append(f"*** Topic: {clean_line(reply.topic)}")
     return lines
@@ -197,9 +206,16 @@ def user_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
 
 def names(items: list[dict[str, Any]]) -> list[str]:
     """Nicks in lines of a readable width."""
-    text = ", ".join(clean_line(item["nick"]) + (" (away)" if item["away"] else "") for item in items)
+    text = ", ".join(clean_line(item["nick"]) + noted(item) for item in items)
     wrapped = textwrap.wrap(text, LIST_WIDTH, break_long_words=False, break_on_hyphens=False)
     return [f"*** {line}" for line in wrapped]
+
+
+def noted(item: dict[str, Any]) -> str:
+    """What is to be known of somebody in a list: a role that is more or less than others', and being away."""
+    role = item.get("role", "member")
+    notes = [*([] if role == "member" else [role]), *(["away"] if item["away"] else [])]
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def whois_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
@@ -210,6 +226,8 @@ def whois_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]
     rooms = ", ".join(map(clean_line, item["rooms"]))
     if rooms:
         lines.append(f"*** {nick} is, as you are, in {rooms}.")
+    if item.get("operator"):
+        lines.append(f"*** {nick} is an operator of the server.")
     if item["sessions"] > 1:
         lines.append(f"*** {nick} is connected {item['sessions']} times.")
     return lines
@@ -224,29 +242,31 @@ def session_list(command: commands.List, items: list[dict[str, Any]]) -> list[st
     return lines
 
 
-def other_list(command: commands.List, items: list[dict[str, Any]]) -> list[str]:
-    return [f"*** {', '.join(f'{key} {clean_line(str(value))}' for key, value in item.items())}" for item in items]
-
-
 LISTS: dict[str, Callable[[commands.List, list[dict[str, Any]]], list[str]]] = {
     "rooms": room_list,
     "members": member_list,
     "users": user_list,
     "whois": whois_list,
     "sessions": session_list,
-    "bans": other_list,
+    "bans": ban_list,
 }
 
 
 def changed_lines(command: Command, reply: replies.Changed, now: float) -> list[str]:
     if isinstance(command, commands.Set) and command.changes is not None:
+        if command.changes.topic is None:
+            return set_lines(command.changes)
         topic = clean_line(command.changes.topic or "")
         return [f"*** The topic is now: {topic}" if topic else "*** The topic is cleared."]
     if isinstance(command, commands.Set) and command.myself is not None:
         away = command.myself.away
+        if command.myself.ignored is not None:  # told already, when it was typed
+            return []
         if away is None or away is False:
             return ["*** You are back."]
         return [f"*** You are away: {clean_line(away)}" if isinstance(away, str) else "*** You are away."]
+    if isinstance(command, commands.Moderate):
+        return moderated_lines(command)
     return ["*** Done."]
 
 

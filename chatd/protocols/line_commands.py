@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 import msgspec
 
 from chatd.core.commands import Command, Send
-from chatd.protocols import line_words
+from chatd.protocols import line_order, line_words
 from chatd.protocols.line_words import Meaning, Misused, NeedsWords, Place, need_room
 
 
@@ -31,10 +31,10 @@ VERBS: dict[str, Verb] = {
     "help": Verb("[command]", "this list, or more about one command", line_words.read_help),
     "nick": Verb("NAME", "take another name", line_words.read_nick),
     "join": Verb(
-        "#room",
+        "#room [key]",
         "enter a room, or turn to one you are in",
         line_words.read_join,
-        "A room is made by entering it. What you type goes to the room you turned to last.",
+        "A room is made by entering it, and is then yours. What you type goes to the room you turned to last.",
     ),
     "part": Verb("[#room] [reason]", "leave a room", line_words.read_part),
     "rooms": Verb("[beginning]", "the rooms there are", line_words.read_rooms),
@@ -64,20 +64,55 @@ VERBS: dict[str, Verb] = {
         "[N]",
         "take back your last message, or your message N",
         line_words.read_delete,
-        "/history shows the numbers.",
+        "/history shows the numbers. Operators can take back what others said.",
     ),
     "react": Verb("N emoji", "react to message N", line_words.read_react, "/react 12 👍; /history shows the numbers."),
     "ignore": Verb(
         "[NAME]",
         "no longer see what somebody says; again: see it",
         line_words.read_ignore,
-        "It holds for this name and this connection only. Without a name it tells whom you ignore.",
+        "It is kept with your account if you have one; else it holds for this connection. Without a name it tells whom"
+        " you ignore.",
     ),
-    "kick": Verb("NAME [reason]", "put somebody out of the room (operators)", line_words.read_kick),
-    "ban": Verb("NAME [reason]", "keep somebody out of the room (operators)", line_words.read_ban),
-    "mute": Verb("NAME [reason]", "let somebody only listen (operators)", line_words.read_mute),
-    "op": Verb("NAME", "make somebody an operator (operators)", line_words.read_op),
-    "invite": Verb("NAME [#room]", "ask somebody into the room (operators)", line_words.read_invite),
+    "kick": Verb("NAME [why]", "put somebody out of the room (operators)", line_order.read_kick),
+    "ban": Verb(
+        "NAME [time] [why]",
+        "keep somebody out of the room (operators)",
+        line_order.read_ban,
+        "The time is written 10m, 2h, 7d or 4w; without one it is for good. /unban ends it, /bans shows all.",
+    ),
+    "mute": Verb(
+        "NAME [time] [why]",
+        "let somebody only listen (operators)",
+        line_order.read_mute,
+        "The time is written 10m, 2h, 7d or 4w; without one it is for good. /unmute ends it.",
+    ),
+    "op": Verb("NAME", "make somebody an operator (owners)", line_order.read_op),
+    "invite": Verb("NAME [#room]", "ask somebody into the room", line_order.read_invite),
+    "unban": Verb("NAME", "end a ban (operators)", line_order.read_unban),
+    "unmute": Verb("NAME", "let somebody speak again (operators)", line_order.read_unmute),
+    "bans": Verb("[#room]", "who is banned or muted (operators)", line_order.read_bans),
+    "deop": Verb("NAME", "make somebody a member again (owners)", line_order.read_deop),
+    "role": Verb(
+        "NAME ROLE",
+        "give somebody a role (operators)",
+        line_order.read_role,
+        "Roles are member, speaker, operator and owner. Speakers may speak where that is for speakers only.",
+    ),
+    "set": Verb(
+        "SETTING [value]",
+        "who may come in and speak here (operators)",
+        line_order.read_set,
+        "/set join open|accounts|invite, /set key WORD (and /set key: none), /set speak"
+        " everyone|accounts|speakers|operators, /set slow SECONDS, /set visibility public|hidden.",
+    ),
+    "server": Verb(
+        "ACTION NAME …",
+        "keep order on the whole server (operators)",
+        line_order.read_server,
+        "/server kick, ban, unban, mute, unmute and role are as in a room; ban takes an address such as 203.0.113.0/24,"
+        " too. /server bans shows all. /server lockdown registration|guests|everyone|off lets fewer people in.",
+    ),
     "register": Verb(
         "[INVITE]",
         "keep your name: an account with a password",

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import UnsetType
+
 from chatd.core import commands, replies
 from chatd.core.codes import Code
 from chatd.core.commands import Command
@@ -94,6 +96,8 @@ class Person:
             self.nick = reply.nick
             if isinstance(reply, replies.LoggedIn) and isinstance(reply.account, str):
                 self.account, self.word = reply.account, ""
+                if not isinstance(reply.ignored, UnsetType):
+                    self.ignored |= {fold(name): name for name in reply.ignored}
             elif isinstance(reply, replies.CameIn):
                 self.word = reply.word
             if isinstance(reply, replies.CameBack):
@@ -121,6 +125,24 @@ class Person:
         """The person is in this room now, and looks at it."""
         self.room = room
         self.rooms = [*(other for other in self.rooms if fold(other) != fold(room)), room]
+
+    def removed(self, room: str, reason: str) -> list[str]:
+        """The person is in this room no longer, and is told so."""
+        self.rooms = [other for other in self.rooms if fold(other) != fold(room)]
+        lines = [f"*** You are in {clean_line(room)} no longer ({clean_line(reason)})."]
+        if fold(room) != fold(self.room):
+            return lines
+        self.room = self.rooms[-1] if self.rooms else ""
+        return [
+            *lines,
+            f"*** What you type goes to {self.room} now." if self.room else "*** Enter another: /join #room",
+        ]
+
+    def to_keep(self, deed: Deed) -> Command | None:
+        """What of this is kept with the person's account."""
+        if not isinstance(deed, Ignore) or not deed.name or not self.account:
+            return None
+        return commands.Set(myself=commands.SelfChanges(ignored=list(self.ignored.values())))
 
     def known(self, room: str) -> str:
         """A room's name as the server writes it, if the person is in it."""

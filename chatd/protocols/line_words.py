@@ -152,10 +152,10 @@ def read_nick(text: str, place: Place) -> Meaning:
 
 
 def read_join(text: str, place: Place) -> Meaning:
-    room, rest = name_and_rest(text)
-    if rest:
-        raise Misused("The name of a room has no spaces. It is written: /join #room")
-    return commands.Join(room=room_name(room))
+    room, key = name_and_rest(text)
+    if " " in key:
+        raise Misused("The name of a room has no spaces, nor has its key. It is written: /join #room [KEY]")
+    return commands.Join(room=room_name(room), key=key or None)
 
 
 def read_part(text: str, place: Place) -> Meaning:
@@ -248,31 +248,6 @@ def read_react(text: str, place: Place) -> Meaning:
 
 def read_ignore(text: str, place: Place) -> Meaning:
     return Ignore(text.removeprefix("@"))
-
-
-def read_kick(text: str, place: Place) -> Meaning:
-    target, reason = name_and_rest(text)
-    return commands.Moderate(action="kick", target=target, room=need_room(place), reason=reason or None)
-
-
-def read_ban(text: str, place: Place) -> Meaning:
-    target, reason = name_and_rest(text)
-    return commands.Moderate(action="ban", target=target, room=need_room(place), reason=reason or None)
-
-
-def read_mute(text: str, place: Place) -> Meaning:
-    target, reason = name_and_rest(text)
-    return commands.Moderate(action="mute", target=target, room=need_room(place), reason=reason or None)
-
-
-def read_op(text: str, place: Place) -> Meaning:
-    [target] = words(text, 1)
-    return commands.Moderate(action="role", target=target, room=need_room(place), role="operator")
-
-
-def read_invite(text: str, place: Place) -> Meaning:
-    target, room = name_and_rest(text)
-    return commands.Moderate(action="invite", target=target, room=room_name(room) if room else need_room(place))
 
 
 def read_register(text: str, place: Place) -> Meaning:

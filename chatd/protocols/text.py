@@ -94,6 +94,7 @@ def member_lines(view: views.Member) -> list[str]:
         "unmute": f"{who} may speak again, says {by}",
         "role": f"{by} made {who} {clean_line(view.role or 'member')}",
         "invite": f"{by} invited {who}",
+        "lockdown": f"{by} set the lockdown to {who}",
     }[view.change]
     until = f" until {view.until.astimezone():%Y-%m-%d %H:%M}" if view.until else ""
     reason = f" ({clean_line(view.reason)})" if view.reason else ""
@@ -110,7 +111,9 @@ def changed(name: str, value: Any) -> str:
     if name == "topic":
         return f"set the topic: {clean_line(value)}" if value else "cleared the topic"
     if name == "key":
-        return "changed the key"
+        return "set a key, without which nobody comes in" if value else "took the key away: everybody can come in"
+    if name == "slow":
+        return f"made the room slow: everybody speaks every {value} s" if value else "made the room as fast as before"
     return f"changed {clean_line(name)} to {clean_line(str(value))}"
 
 

@@ -300,7 +300,7 @@ def test_commands_are_carried_out_and_unknown_ones_are_not_said(
         "/react 👍 1": "reacts to message 1 with 👍",
         "/react #1 🎉": "reacts to message 1 with 🎉",
         "/react 1": "with what? /react 1 EMOJI",
-        "/join #bad room": "the name of a room has no spaces",
+        "/join #bad room name": "the name of a room has no spaces",
         "/delete": "deleted message 1",
         "/topic": "the topic of",
         "/away lunch": "you are away",

@@ -213,7 +213,7 @@ TABLE: list[tuple[Command, r.Reply, list[str]]] = [
     (c.Set(myself=SelfChanges(away="tea")), r.Changed(re="1"), ["*** You are away: tea"]),
     (c.Set(myself=SelfChanges(away=True)), r.Changed(re="1"), ["*** You are away."]),
     (c.Set(myself=SelfChanges(away=False)), r.Changed(re="1"), ["*** You are back."]),
-    (c.Moderate(action="kick", target="bob"), r.Changed(re="1", seq=3), ["*** Done."]),
+    (c.Moderate(action="kick", target="bob"), r.Changed(re="1", seq=3), ["*** bob was put out of the server."]),
 ]
 
 

@@ -75,6 +75,21 @@ TABLE: list[tuple[str, Meaning]] = [
     ("/ban bob", c.Moderate(action="ban", target="bob", room="#lobby")),
     ("/mute bob", c.Moderate(action="mute", target="bob", room="#lobby")),
     ("/op bob", c.Moderate(action="role", target="bob", room="#lobby", role="operator")),
+    ("/deop bob", c.Moderate(action="role", target="bob", room="#lobby", role="member")),
+    ("/role bob Speaker", c.Moderate(action="role", target="bob", room="#lobby", role="speaker")),
+    ("/ban bob 2H too loud", c.Moderate(action="ban", target="bob", room="#lobby", duration="2h", reason="too loud")),
+    ("/unban bob", c.Moderate(action="unban", target="bob", room="#lobby")),
+    ("/unmute bob", c.Moderate(action="unmute", target="bob", room="#lobby")),
+    ("/bans", c.List(what="bans", room="#lobby")),
+    ("/bans ops", c.List(what="bans", room="#ops")),
+    ("/join #ops sesame", c.Join(room="#ops", key="sesame")),
+    ("/set slow 10", c.Set(room="#lobby", changes=Changes(slow=10))),
+    ("/set join Invite", c.Set(room="#lobby", changes=Changes(join="invite"))),
+    ("/set key Sesame", c.Set(room="#lobby", changes=Changes(key="Sesame"))),
+    ("/server ban bob 1d", c.Moderate(action="ban", target="bob", server=True, duration="1d")),
+    ("/server role bob operator", c.Moderate(action="role", target="bob", server=True, role="operator")),
+    ("/server lockdown guests", c.Moderate(action="lockdown", target="guests", server=True)),
+    ("/server bans", c.List(what="bans")),
     ("/invite bob", c.Moderate(action="invite", target="bob", room="#lobby")),
     ("/invite bob ops", c.Moderate(action="invite", target="bob", room="#ops")),
     ("/register", Enquiry("register")),
@@ -107,7 +122,7 @@ MISUSED = [
     ("/edit", "It is written: /edit [#N] text"),
     ("/edit #3", "It is written: /edit [#N] text"),
     ("/json", "It is written: /json on|off"),
-    ("/join #bad room name", "The name of a room has no spaces."),
+    ("/join #bad room name", "The name of a room has no spaces, nor has its key."),
     ("/timestamps maybe", "It is written: /timestamps [on|off]"),
     ("/history ten", "It is written: /history [n] [#before]"),
     ("/resume w #lobby", "It is written: /resume [WORD]"),
@@ -185,10 +200,11 @@ def test_help_has_a_line_for_each_command_and_more_for_one() -> None:
 
 
 def test_the_commands_of_the_contract_are_there() -> None:
-    """PROTOCOL.md section 7.5, and `sessions`."""
+    """PROTOCOL.md section 7.5, and `sessions`, and what keeping order takes more."""
     promised = (
         "help nick join part rooms names who whois msg me topic away back history search edit delete react ignore"
-        " kick ban mute op invite register login passwd sessions resume time ping status json timestamps quit"
+        " kick ban mute op invite unban unmute bans deop role set server"
+        " register login passwd sessions resume time ping status json timestamps quit"
     )
     assert list(VERBS) == promised.split()
     reference = Path(__file__).parents[2] / "docs" / "protocol.md"

@@ -117,7 +117,7 @@ def test_what_is_typed_behind_the_name_waits_for_it() -> None:
         for start in range(0, len(packet), step):
             jerry.sends(packet[start : start + step])
         assert tom.hears() == ["*** jerry joined #lobby", "<jerry> one", "*** jerry left #lobby (quit)"]
-        assert "*** You are in #ops; nobody else is here yet." in jerry.reads()
+        assert "*** You are in #ops; nobody else is here yet. The room is yours." in jerry.reads()
         assert not jerry.is_open
         tom.types("/join #ops", "/history 1")
         assert "1 <jerry> two" in [line.replace(line[2:13], "", 1) for line in tom.reads() if line.startswith("1 ")]

@@ -297,11 +297,10 @@ def test_time_ping_and_status() -> None:
 
 def test_what_there_is_not_yet_is_told_in_a_line() -> None:
     _, tom, jerry = two()
-    for line in ("/kick jerry", "/ban jerry", "/mute jerry", "/op jerry", "/invite jerry", "/search tea"):
-        tom.types(line)
-        [told] = tom.reads()
-        assert "yet" in told
-        assert "(FORBIDDEN)" in told
+    tom.types("/search tea")
+    [told] = tom.reads()
+    assert "yet" in told
+    assert "(FORBIDDEN)" in told
     for line, written in (
         ("/register secret", "/register"),
         ("/login tom secret", "/login NAME"),

@@ -84,7 +84,7 @@ TABLE: list[tuple[View, list[str]]] = [
         [
             "[14:02:33] *** alice set the topic: tea",
             "[14:02:33] *** alice changed join to invite",
-            "[14:02:33] *** alice changed the key",
+            "[14:02:33] *** alice set a key, without which nobody comes in",
         ],
     ),
     (views.Room(**durable(), by="alice", changes={"topic": ""}), ["[14:02:33] *** alice cleared the topic"]),
