@@ -14,7 +14,7 @@ from chatd.core.effects import Answer, Append, Effect, Fetch
 from chatd.core.events import Entry, MessageSent, ReadMarked, Related, RoomMade
 from chatd.core.events import Event as AnyEvent
 from chatd.core.places import keep
-from chatd.core.questions import CursorsWanted, EntryWanted, Page, PageWanted, Side
+from chatd.core.questions import CursorsWanted, EntryWanted, Found, Page, PageWanted, SearchWanted, Side
 from chatd.core.replies import HistoryPage
 from chatd.core.shown import view_of
 from chatd.core.sizes import check_body, check_size
@@ -161,10 +161,44 @@ def history(context: Context, command: History) -> list[Effect]:
     """A page of what was said in a room that one is in."""
     room = context.my_room(command.room)
     if command.query is not None or command.author is not None:
-        raise Refusal(Code.FORBIDDEN, "this server has no search yet; look through the history")
+        if context.known is UNASKED:
+            return [Fetch(search_wanted(context, command, room))]
+        return [Answer(found_page(context, command, room, context.known))]
     if context.known is UNASKED:
         return [Fetch(page_wanted(context, command, room))]
     return [Answer(history_page(context, command, room, context.known))]
+
+
+def search_wanted(context: Context, command: History, room: Room) -> SearchWanted:
+    """What a command looks for."""
+    side, place = (Side.BEFORE, command.before) if command.after is None else (Side.AFTER, command.after)
+    if command.around is not None or not isinstance(place, int | None) or (command.before and command.after):
+        raise Refusal(Code.INVALID_PARAMS, "a search takes before or after, as numbers")
+    limits = context.rules.limits
+    limit = min(command.limit or limits.history_page, limits.history_page)
+    author = (command.author or "").removeprefix("@")
+    return SearchWanted(room.id, command.query or "", author, side, place, limit, last=room.last_seq)
+
+
+def found_page(context: Context, command: History, room: Room, found: Found) -> HistoryPage:
+    """What was found, as this user sees it."""
+    user_id = context.me.user.id
+    name = room.shown_to(user_id)
+    seqs = [entry.seq for entry in found.entries if entry.seq <= room.last_seq]
+    is_after = command.after is not None
+    return HistoryPage(
+        re=command.id,
+        room=name,
+        events=[
+            view_of(entry, name, own=entry.event.author == user_id)  # type: ignore[attr-defined]  # numbered events
+            for entry in found.entries
+            if entry.seq <= room.last_seq
+        ],
+        prev=seqs[0] if found.more and seqs and not is_after else None,
+        next=seqs[-1] if found.more and seqs and is_after else None,
+        first_seq=found.first_seq,
+        last_seq=room.last_seq,
+    )
 
 
 def page_wanted(context: Context, command: History, room: Room) -> PageWanted:

@@ -69,6 +69,30 @@ class EntryWanted(Question, frozen=True):
     seq: int
 
 
+class SearchWanted(Question, frozen=True):
+    """The newest `limit` entries of a room in which all these words are, from an author if one is named: `Found`.
+
+    With the side AFTER, the oldest after the number `place`; with BEFORE, the newest before it, if there is a place.
+    What comes after the number `last` is taken as not there.
+    """
+
+    room_id: str
+    query: str
+    author: str
+    side: Side
+    place: int | None
+    limit: int
+    last: int | None = None
+
+
+class Found(Struct, frozen=True):
+    """Entries ascending, the first number that the room still has, and whether there are more on that side."""
+
+    entries: list[Entry]
+    first_seq: int
+    more: bool
+
+
 class CursorsWanted(Question, frozen=True):
     """How far a user has read in each room: `dict[room_id, seq]`."""
 

@@ -7,7 +7,9 @@ stored there is refused here as well. It grows with what is said and has no boun
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from msgspec import Struct
@@ -17,16 +19,20 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from chatd.core.events import Bookmark, Entry, Numbered, Proposal, Related, RoomMade
+from chatd.core.names import fold
 from chatd.core.orders import Orders
 from chatd.core.questions import (
     BookmarkWanted,
     CursorsWanted,
     EntryWanted,
+    Found,
     InviteWanted,
     KeptBookmark,
     Page,
     PageWanted,
     Question,
+    SearchWanted,
+    Side,
     Snapshot,
     StoredRoom,
     VerifierWanted,
@@ -38,6 +44,7 @@ from chatd.journal.commits import Commits
 from chatd.journal.order import Counter, Earlier, settle
 from chatd.journal.pages import Row, fill, span
 from chatd.journal.rulings import MemoryRulings
+from chatd.journal.search import Index, expression
 from chatd.journal.stored import Identified, decode, encode
 
 
@@ -147,6 +154,8 @@ class Memory:
             return self._page(question)
         if isinstance(question, EntryWanted):
             return self._entry(question)
+        if isinstance(question, SearchWanted):
+            return self._search(question)
         if isinstance(question, CursorsWanted):
             return dict(self._cursors.get(question.user_id, {}))
         if isinstance(question, BookmarkWanted):
@@ -156,6 +165,30 @@ class Memory:
         if isinstance(question, InviteWanted):
             return self.accounts.invites.get(question.key)
         raise TypeError(f"no journal answers {type(question).__name__}")
+
+    def _search(self, question: SearchWanted) -> Found:
+        """The same words as a journal on disk finds; all of the room is read each time."""
+        wanted = expression(question.query, question.author)
+        room = self._rooms.get(question.room_id)
+        if room is None:
+            return Found([], 1, False)
+        last = min(question.last or room.counter.last_seq, room.counter.last_seq)
+        low, high = room.first, last
+        if question.place is not None and question.side is Side.AFTER:
+            low = max(low, question.place + 1)
+        elif question.place is not None:
+            high = min(high, question.place - 1)
+        entries = [Entry(decode(blob), time, seq) for seq, time, blob in room.rows(low, high, False)]
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            index = Index(connection, b"")
+            index.take(0, low, high, [(entry.seq, entry.event) for entry in entries], ())  # type: ignore[misc]  # numbered
+            is_before = question.side is Side.BEFORE
+            keys = list(index.find(wanted, low, high, descending=is_before))
+        author = fold(question.author)
+        found = [entries[key - low] for key in keys]
+        fitting = [one for one in found if not author or fold(one.event.nick) == author]  # type: ignore[attr-defined]
+        shown = sorted(fitting[: question.limit], key=lambda entry: entry.seq)
+        return Found(shown, room.first, len(fitting) > question.limit)
 
     def _page(self, question: PageWanted) -> Page:
         room = self._rooms.get(question.room_id)

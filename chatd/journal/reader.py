@@ -217,7 +217,7 @@ def _has_anchor(rows: list[Kept], wanted: Span) -> bool:
 
 
 def _page(connection: sqlite3.Connection, question: PageWanted, faults: Faults) -> Page:
-    place = _place(connection, question.room_id, faults)
+    place = place_of(connection, question.room_id, faults)
     if place is None:
         return Page([], 1, 0)
     first, last = place.room.first, last_of(connection, place.room)
@@ -227,7 +227,7 @@ def _page(connection: sqlite3.Connection, question: PageWanted, faults: Faults) 
 
 
 def _entry(connection: sqlite3.Connection, question: EntryWanted, faults: Faults) -> Entry | None:
-    place = _place(connection, question.room_id, faults)
+    place = place_of(connection, question.room_id, faults)
     if place is None or not place.room.first <= question.seq <= last_of(connection, place.room):
         return None
     one = place.one(question.seq)
@@ -245,7 +245,7 @@ def _bookmark(connection: sqlite3.Connection, question: BookmarkWanted, faults: 
     return None if found is None else KeptBookmark(decode_bookmark(found[0]), found[1])
 
 
-def _place(connection: sqlite3.Connection, room_id: str, faults: Faults) -> _Place | None:
+def place_of(connection: sqlite3.Connection, room_id: str, faults: Faults) -> _Place | None:
     """The room, if there is one with this id."""
     statement = "SELECT no, room_id, first_seq, link_before, name FROM rooms WHERE room_id = ?"
     found = connection.execute(statement, (room_id,)).fetchone()

@@ -17,13 +17,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.core.events import Entry, Passing, Proposal
-from chatd.core.questions import Question, Snapshot
+from chatd.core.questions import Question, SearchWanted, Snapshot
 from chatd.interfaces import Follower, IJournal
 from chatd.journal import NotOpen
 from chatd.journal.faults import Faults
 from chatd.journal.order import passed
 from chatd.journal.patrol import Patrol
 from chatd.journal.reader import Readers
+from chatd.journal.searcher import Searcher
 from chatd.journal.store import Store
 from chatd.journal.writer import Writer
 
@@ -54,6 +55,7 @@ class SqliteJournal:
         self._opened: Deferred[Snapshot] = Deferred()
         self._closed: list[Deferred[None]] = []
         self._readers = Readers(path, reactor, Faults())
+        self._searcher = Searcher(path, reactor, Faults())
         self._patrol = Patrol(path)
         call = reactor.callFromThread
         self._store = store(path, durability)
@@ -124,6 +126,8 @@ class SqliteJournal:
     def ask(self, question: Question) -> Deferred[Any]:
         if self._state is not State.OPEN:
             return fail(NotOpen())
+        if isinstance(question, SearchWanted):
+            return self._searcher.ask(question)
         return self._readers.ask(question)
 
     def close(self) -> Deferred[None]:
@@ -134,6 +138,7 @@ class SqliteJournal:
         was, self._state = self._state, State.CLOSING
         if was is State.OPEN:
             self._patrol.end()
+            self._searcher.end()
             # The writer leaves last: with the file's last connection SQLite takes the WAL away.
             self._readers.end().addCallback(lambda _: self._writer.end())
         elif was is State.OPENING:

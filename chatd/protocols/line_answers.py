@@ -164,13 +164,18 @@ def sent_lines(command: Command, reply: replies.Sent, now: float) -> list[str]:
 def history_lines(command: Command, reply: replies.HistoryPage, now: float) -> list[str]:
     room = clean_line(reply.room)
     gaps = [] if isinstance(reply.gaps, UnsetType) else reply.gaps
+    is_search = isinstance(command, commands.History) and command.query is not None
+    if is_search and not reply.events:
+        return [f"*** Nothing like that was said in {room}."]
     if not reply.events and not gaps:
         return [f"*** Nothing was said in {room}{' before that' if reply.last_seq else ' yet'}."]
     told = [(view.seq, numbered_lines(view, now)) for view in reply.events] + [
         (gap.first, gap_lines(gap)) for gap in gaps
     ]
     lines = [line for _, group in sorted(told) for line in group]
-    if reply.prev is not None and isinstance(command, commands.History):
+    if reply.prev is not None and is_search:
+        lines.append("*** There is more; with more words there is less of it.")
+    elif reply.prev is not None and isinstance(command, commands.History):
         direct = f"{room} " if room.startswith("@") else ""
         lines.append(f"*** What was said before: /history {direct}{len(reply.events)} #{reply.prev}")
     return lines

@@ -220,7 +220,7 @@ def read_history(text: str, place: Place) -> Meaning:
 
 def read_search(text: str, place: Place) -> Meaning:
     [query] = words(text, 1)
-    return commands.History(room=need_room(place), query=query)
+    return commands.History(room=need_room(place), query=query, limit=HISTORY_LINES)
 
 
 def read_edit(text: str, place: Place) -> Meaning:

@@ -256,3 +256,23 @@ def test_the_newest_page_is_not_empty_while_more_is_being_committed_than_it_hold
         show(entries)
     house.settle()
     assert bodies(jerry.ask("history", room="#lobby", limit=1)["events"]) == [(105, "105")]
+
+
+def test_a_search_finds_what_was_said_in_the_room_that_one_is_in() -> None:
+    house = House()
+    tom, jerry = house.come("tom", "#lobby", "#ops"), house.come("jerry", "#lobby")
+    for n in range(5):
+        tom.ask("send", room="#lobby", body=f"cheese {n}")
+    tom.ask("send", room="#ops", body="secret cheese")
+    jerry.ask("send", room="#lobby", body="my cheese")
+    page = jerry.ask("history", room="#lobby", query="cheese", limit=4)
+    assert ([one["seq"] for one in page["events"]], page["prev"], page["next"]) == ([3, 4, 5, 6], 3, None)
+    page = jerry.ask("history", room="#lobby", query="cheese", limit=4, before=3)
+    assert ([one["seq"] for one in page["events"]], page["prev"]) == ([1, 2], None)
+    page = jerry.ask("history", room="#lobby", query="cheese", limit=2, after=1)
+    assert ([one["seq"] for one in page["events"]], page["next"]) == ([2, 3], 3)
+    assert [one["body"] for one in jerry.ask("history", room="#lobby", **{"from": "@jerry"})["events"]] == ["my cheese"]
+    refused = jerry.ask("history", room="#ops", query="cheese")
+    assert refused["error"]["code"] == "NOT_IN_ROOM"
+    for wrong in ({"around": 2}, {"before": "2026-01-01T00:00:00Z"}, {"before": 3, "after": 1}):
+        assert jerry.ask("history", room="#lobby", query="cheese", **wrong)["error"]["code"] == "INVALID_PARAMS"

@@ -59,7 +59,7 @@ TABLE: list[tuple[str, Meaning]] = [
     ("/history #120", c.History(room="#lobby", limit=20, before=120)),
     ("/history @bob 5", c.History(room="@bob", limit=5)),
     ("/history #ops #12", c.History(room="#ops", limit=20, before=12)),
-    ("/search green tea", c.History(room="#lobby", query="green tea")),
+    ("/search green tea", c.History(room="#lobby", query="green tea", limit=20)),
     ("/edit hello", c.Relate(room="#lobby", target=7, rel="edit", body="hello")),
     ("/edit 3 apples", c.Relate(room="#lobby", target=7, rel="edit", body="3 apples")),
     ("/edit #3 apples", c.Relate(room="#lobby", target=3, rel="edit", body="apples")),

@@ -295,12 +295,8 @@ def test_time_ping_and_status() -> None:
     ]
 
 
-def test_what_there_is_not_yet_is_told_in_a_line() -> None:
+def test_passwords_are_not_typed_behind_a_command() -> None:
     _, tom, jerry = two()
-    tom.types("/search tea")
-    [told] = tom.reads()
-    assert "yet" in told
-    assert "(FORBIDDEN)" in told
     for line, written in (
         ("/register secret", "/register"),
         ("/login tom secret", "/login NAME"),
@@ -336,3 +332,15 @@ def test_what_is_refused_is_told_with_its_reason() -> None:
     assert all(line.endswith(" are allowed. (MESSAGE_TOO_LONG)") for line in told)
     tom.types("still here")
     assert jerry.hears() == ["<tom> still here"]
+
+
+def test_what_was_said_is_found_with_its_number() -> None:
+    _, tom, jerry = two()
+    tom.types("tea at five", "coffee at six", "more tea")
+    jerry.reads()
+    jerry.types("/search TEA", "/search cake", "/search !!!")
+    lines = jerry.hears()
+    assert [line.split("] ")[-1] for line in lines[:2]] == ["<tom> tea at five", "<tom> more tea"]
+    assert lines[0].startswith("1 ")
+    assert lines[2] == "*** Nothing like that was said in #lobby."
+    assert lines[3] == "*** There is no word in what you look for. (INVALID_PARAMS)"
