@@ -19,7 +19,7 @@ from chatd.core.replies import HistoryPage
 from chatd.core.shown import view_of
 from chatd.core.sizes import check_body, check_size
 from chatd.core.state import Room
-from chatd.core.views import Gap, microseconds
+from chatd.core.views import Durable, Gap, microseconds
 
 
 def send(context: Context, command: Send) -> list[Effect]:
@@ -29,8 +29,8 @@ def send(context: Context, command: Send) -> list[Effect]:
     check_msg_id(command.msg_id)
     if command.data is not None or command.schema is not None or len(body) > 4096:
         check_size(context, body, command.data, command.schema)
-    before, room_id = addressed(context, command)
-    paced = check_speak(context, context.state.rooms.get(room_id))
+    before, room_id, room = addressed(context, command)
+    paced = check_speak(context, room)
     user = context.me.user
     message = MessageSent(
         room_id,
@@ -49,8 +49,8 @@ def send(context: Context, command: Send) -> list[Effect]:
     return [*paced, said] if paced else [said]
 
 
-def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], str]:
-    """Where a message goes, and what has to be proposed before it."""
+def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], str, Room | None]:
+    """What has to be proposed before a message, the id of the room it goes to, and the room if there is one."""
     to, name = command.to, command.room
     if (to is None) == (name is None):
         raise Refusal(Code.INVALID_PARAMS, "to whom? send takes either room or to")
@@ -59,11 +59,11 @@ def addressed(context: Context, command: Send) -> tuple[tuple[AnyEvent, ...], st
     if name[:1] == "@":
         return direct_room(context, name)
     room = context.my_room(name)
-    return () if room.kept else keep(room), room.id
+    return () if room.kept else keep(room), room.id, room
 
 
-def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str]:
-    """The direct room with somebody, and what has to be proposed before something is said there."""
+def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str, Room | None]:
+    """The same for the direct room with somebody."""
     me = context.me.user
     other = context.state.person_called(to.removeprefix("@"))
     if other is None:
@@ -71,11 +71,11 @@ def direct_room(context: Context, to: str) -> tuple[tuple[AnyEvent, ...], str]:
     room_id = direct_id(me.id, other[0])
     room = context.state.rooms.get(room_id)
     if room is not None and room.kept:
-        return (), room_id
+        return (), room_id, room
     if is_new(context, who_is(me)):
         raise new_here("write to people one by one, unless they wrote first")
     parties = tuple(sorted({me.id: me.nick, other[0]: other[1]}.items()))
-    return (RoomMade(room_id, "", parties),), room_id
+    return (RoomMade(room_id, "", parties),), room_id, room
 
 
 def direct_id(one: str, other: str) -> str:
@@ -184,18 +184,14 @@ def found_page(context: Context, command: History, room: Room, found: Found) -> 
     """What was found, as this user sees it."""
     user_id = context.me.user.id
     name = room.shown_to(user_id)
-    seqs = [entry.seq for entry in found.entries if entry.seq <= room.last_seq]
     is_after = command.after is not None
+    seqs = [entry.seq for entry in found.entries] if found.more else []
     return HistoryPage(
         re=command.id,
         room=name,
-        events=[
-            view_of(entry, name, own=entry.event.author == user_id)  # type: ignore[attr-defined]  # numbered events
-            for entry in found.entries
-            if entry.seq <= room.last_seq
-        ],
-        prev=seqs[0] if found.more and seqs and not is_after else None,
-        next=seqs[-1] if found.more and seqs and is_after else None,
+        events=shown(found.entries, room, name, user_id),
+        prev=seqs[0] if seqs and not is_after else None,
+        next=seqs[-1] if seqs and is_after else None,
         first_seq=found.first_seq,
         last_seq=room.last_seq,
     )
@@ -225,17 +221,22 @@ def history_page(context: Context, command: History, room: Room, page: Page) -> 
     return HistoryPage(
         re=command.id,
         room=name,
-        events=[
-            view_of(entry, name, own=entry.event.author == user_id)  # type: ignore[attr-defined]  # numbered events
-            for entry in page.entries
-            if entry.seq <= room.last_seq
-        ],
+        events=shown(page.entries, room, name, user_id),
         prev=first if first <= min(last, room.last_seq) and first > page.first_seq else None,
         next=last if first <= last < room.last_seq else None,
         first_seq=page.first_seq,
         last_seq=room.last_seq,
         gaps=gaps_of(page, name) or UNSET,
     )
+
+
+def shown(entries: list[Entry], room: Room, name: str, user_id: str) -> list[Durable]:
+    """Entries of a room that is called so, as this user sees them, as far as they have been shown live."""
+    return [
+        view_of(entry, name, own=entry.event.author == user_id)  # type: ignore[attr-defined]  # numbered events
+        for entry in entries
+        if entry.seq <= room.last_seq
+    ]
 
 
 def gaps_of(page: Page, name: str) -> list[Gap]:

@@ -16,12 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from chatd.core.charge import Ruling
 from chatd.core.events import Bookmark, Numbered, Proposal, Related, RoomMade
 from chatd.core.orders import Orders
 from chatd.journal.accounts import AccountBatch
 from chatd.journal.chain import START, digest_of, link
 from chatd.journal.order import Counter, Earlier
-from chatd.journal.rulings import RulingBatch
+from chatd.journal.rulings import Place, places, write
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
 from chatd.journal.stored import Identified, decode, encode, msg_key
 
@@ -88,7 +89,7 @@ class Batch:
         self._bookmarks_from = 0  # no older ones are kept
         self._most_bookmarks = 0
         self.accounts = AccountBatch(connection)
-        self._rulings = RulingBatch(connection)
+        self._rulings: dict[Place, Ruling | None] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -101,9 +102,21 @@ class Batch:
         return 0 < len(self._events) <= SIZES[-1] and not self._has_more()
 
     def _has_more(self) -> bool:
-        written = (self._replaced, self._made, self._topics, self._cursors, self._purged, self._bookmarks)
-        also = self._bookmarks_from or self._most_bookmarks or self._rulings
-        return any(written) or bool(also) or not self.accounts.is_empty
+        written = (
+            self._replaced,
+            self._made,
+            self._topics,
+            self._cursors,
+            self._purged,
+            self._bookmarks,
+            self._rulings,
+        )
+        return any(written) or bool(self._bookmarks_from or self._most_bookmarks) or not self.accounts.is_empty
+
+    def thinned(self) -> list[str]:
+        """The ids of rooms in which something that was there before is taken back or removed."""
+        numbers = {number >> SEQ_BITS for number in self._replaced} | self._purged.keys()
+        return [room_id for room_id, counter in self.counters.items() if counter.no in numbers] if numbers else []
 
     # -- the shelf ----------------------------------------------------------------------------------------
 
@@ -186,7 +199,7 @@ class Batch:
             self._replaced[number] = encode(event)
 
     def rule(self, counter: Counter, orders: Orders) -> None:
-        self._rulings.take(counter.no, orders)
+        self._rulings |= places(counter.no, orders)
 
     def set_topic(self, counter: Counter, topic: str) -> None:
         self._topics[counter.no] = topic
@@ -228,7 +241,7 @@ class Batch:
             execute(BEGIN_WITH, (first, event_id(no, first - 1), no))
             execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (event_id(no, 0), event_id(no, first) - 1))
         self.accounts.write()
-        self._rulings.write()
+        write(self._connection, self._rulings)
         if self._bookmarks:
             many(KEEP_BOOKMARK, list(self._bookmarks.values()))
         if self._bookmarks_from:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from typing import Any
 
 from msgspec import Struct
@@ -18,8 +17,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from chatd.core.charge import Ruling
 from chatd.core.events import Bookmark, Entry, Numbered, Proposal, Related, RoomMade
-from chatd.core.names import fold
 from chatd.core.orders import Orders
 from chatd.core.questions import (
     BookmarkWanted,
@@ -32,7 +31,6 @@ from chatd.core.questions import (
     PageWanted,
     Question,
     SearchWanted,
-    Side,
     Snapshot,
     StoredRoom,
     VerifierWanted,
@@ -43,9 +41,11 @@ from chatd.journal.accounts import MemoryAccounts
 from chatd.journal.commits import Commits
 from chatd.journal.order import Counter, Earlier, settle
 from chatd.journal.pages import Row, fill, span
-from chatd.journal.rulings import MemoryRulings
-from chatd.journal.search import Index, expression
+from chatd.journal.rulings import Place, places
+from chatd.journal.search import Index, being_read, expression, search
 from chatd.journal.stored import Identified, decode, encode
+
+SLICE = 5_000  # events that one search reads into the index
 
 
 @implementer(IJournal)
@@ -121,18 +121,40 @@ class _Room(Struct):
         return self.times[seq - self.first]
 
 
+class _Readable:
+    """A room as the index reads it."""
+
+    def __init__(self, memory: Memory, room: _Room) -> None:
+        self._memory, self._room = memory, room
+        self.no, self.first, self.last = room.counter.no, room.first, room.counter.last_seq
+
+    def mark(self, seq: int) -> bytes:
+        return b""  # a memory is never set back
+
+    def events(self, low: int, high: int) -> list[tuple[int, Numbered]]:
+        return [(row.seq, decode(row.blob)) for row in self._room.rows(low, high, False)]
+
+    def related(self, seq: int) -> list[int]:
+        return self._memory.related(self.no, seq)
+
+    def entry(self, seq: int) -> Entry | None:
+        event = self._room.at(seq)
+        return None if event is None else Entry(event, self._room.time_of(seq), seq)
+
+
 class Memory:
     """What a memory journal keeps: settles batches (`chatd.journal.order.Shelf`) and answers questions."""
 
     def __init__(self) -> None:
         self.secret = os.urandom(32)
         self.accounts = MemoryAccounts()
-        self._rulings = MemoryRulings()
+        self._rulings: dict[Place, Ruling] = {}
         self._rooms: dict[str, _Room] = {}
         self._by_no: list[_Room] = []
         self._msg_ids: dict[tuple[str, str], tuple[_Room, int]] = {}
         self._related: dict[tuple[int, int], list[int]] = {}
         self._cursors: dict[str, dict[str, int]] = {}
+        self._index: Index | None = None  # of what was said, once somebody has searched
         self._bookmarks: dict[str, KeptBookmark] = {}  # the one that was moved last at the end
 
     def snapshot(self) -> Snapshot:
@@ -141,7 +163,7 @@ class Memory:
             StoredRoom(room_id, room.made.name, room.made.parties, room.first, room.counter.last_seq, room.topic)
             for room_id, room in self._rooms.items()
         ]
-        rulings = [(self._by_no[no].made.room_id, ruling) for no, ruling in self._rulings]
+        rulings = [(self._by_no[no].made.room_id, ruling) for (no, _, _), ruling in sorted(self._rulings.items())]
         return Snapshot(rooms, self.secret, list(self.accounts.accounts.values()), rulings)
 
     def write(self, proposals: Sequence[Proposal]) -> list[Entry]:
@@ -167,28 +189,16 @@ class Memory:
         raise TypeError(f"no journal answers {type(question).__name__}")
 
     def _search(self, question: SearchWanted) -> Found:
-        """The same words as a journal on disk finds; all of the room is read each time."""
-        wanted = expression(question.query, question.author)
+        expression(question.query, question.author)  # what cannot be meant is refused at once
         room = self._rooms.get(question.room_id)
         if room is None:
             return Found([], 1, False)
-        last = min(question.last or room.counter.last_seq, room.counter.last_seq)
-        low, high = room.first, last
-        if question.place is not None and question.side is Side.AFTER:
-            low = max(low, question.place + 1)
-        elif question.place is not None:
-            high = min(high, question.place - 1)
-        entries = [Entry(decode(blob), time, seq) for seq, time, blob in room.rows(low, high, False)]
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-            index = Index(connection, b"")
-            index.take(0, low, high, [(entry.seq, entry.event) for entry in entries], ())  # type: ignore[misc]  # numbered
-            is_before = question.side is Side.BEFORE
-            keys = list(index.find(wanted, low, high, descending=is_before))
-        author = fold(question.author)
-        found = [entries[key - low] for key in keys]
-        fitting = [one for one in found if not author or fold(one.event.nick) == author]  # type: ignore[attr-defined]
-        shown = sorted(fitting[: question.limit], key=lambda entry: entry.seq)
-        return Found(shown, room.first, len(fitting) > question.limit)
+        if self._index is None:
+            self._index = Index(sqlite3.connect(":memory:", isolation_level=None), b"")
+        readable = _Readable(self, room)
+        if not self._index.read_on(readable, SLICE):  # all on the reactor's thread: not too much at once
+            raise being_read()
+        return search(self._index, readable, question, readable.entry)
 
     def _page(self, question: PageWanted) -> Page:
         room = self._rooms.get(question.room_id)
@@ -202,6 +212,10 @@ class Memory:
         room = self._rooms.get(question.room_id)
         event = None if room is None else room.at(question.seq)
         return None if room is None or event is None else Entry(event, room.time_of(question.seq), question.seq)
+
+    def related(self, no: int, seq: int) -> list[int]:
+        """The numbers of what relates to an event."""
+        return self._related.get((no, seq), [])
 
     # -- the shelf ----------------------------------------------------------------------------------------
 
@@ -247,7 +261,11 @@ class Memory:
         room.blobs[seq - room.first] = encode(event)
 
     def rule(self, counter: Counter, orders: Orders) -> None:
-        self._rulings.take(counter.no, orders)
+        for place, ruling in places(counter.no, orders).items():
+            if ruling is None:
+                self._rulings.pop(place, None)
+            else:
+                self._rulings[place] = ruling
 
     def set_topic(self, counter: Counter, topic: str) -> None:
         self._by_no[counter.no].topic = topic

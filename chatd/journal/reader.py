@@ -124,12 +124,12 @@ def answer_from(connection: sqlite3.Connection, question: Question, faults: Faul
     answer = ANSWER.get(type(question))
     if answer is None:
         raise TypeError(f"no journal answers {type(question).__name__}")
-    with _looking(connection):
+    with looking(connection):
         return answer(connection, question, faults or Faults())
 
 
 @contextmanager
-def _looking(connection: sqlite3.Connection) -> Iterator[None]:
+def looking(connection: sqlite3.Connection) -> Iterator[None]:
     """One look at the file, in which nothing changes: what is missing then is not just being removed."""
     connection.execute("BEGIN")
     try:
@@ -139,7 +139,7 @@ def _looking(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")  # after an error a COMMIT can fail once more
 
 
-class _Place:
+class Place:
     """A room in a file, at one look."""
 
     def __init__(self, connection: sqlite3.Connection, room: Room, name: str, faults: Faults) -> None:
@@ -245,11 +245,11 @@ def _bookmark(connection: sqlite3.Connection, question: BookmarkWanted, faults: 
     return None if found is None else KeptBookmark(decode_bookmark(found[0]), found[1])
 
 
-def place_of(connection: sqlite3.Connection, room_id: str, faults: Faults) -> _Place | None:
+def place_of(connection: sqlite3.Connection, room_id: str, faults: Faults) -> Place | None:
     """The room, if there is one with this id."""
     statement = "SELECT no, room_id, first_seq, link_before, name FROM rooms WHERE room_id = ?"
     found = connection.execute(statement, (room_id,)).fetchone()
-    return None if found is None else _Place(connection, Room(*found[:4]), found[4] or room_id, faults)
+    return None if found is None else Place(connection, Room(*found[:4]), found[4] or room_id, faults)
 
 
 ANSWER: dict[type[Question], Callable[[sqlite3.Connection, Any, Faults], Any]] = {

@@ -7,7 +7,7 @@ room. What is over is left out when a server starts, and removed.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -43,30 +43,19 @@ def decode(blob: bytes) -> Ruling:
     return _DECODER.decode(blob)
 
 
-class RulingBatch:
-    """The rulings' part of a batch: the last word on each place."""
+def write(connection: sqlite3.Connection, orders: Mapping[Place, Ruling | None]) -> None:
+    """Put the last word on each place into the open transaction; None is that nothing holds. Raises `sqlite3.Error`."""
+    for place, ruling in orders.items():
+        if ruling is None:
+            connection.execute(DROP, place)
+        else:
+            connection.execute(KEEP, row_of(place[0], ruling))
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._places: dict[Place, Ruling | None] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._places)
-
-    def take(self, no: int, orders: Orders) -> None:
-        """Put down what is ordered in a room."""
-        for ruling in orders.kept:
-            self._places[no, ruling.kind, ruling.key] = ruling
-        for kind, key in orders.dropped:
-            self._places[no, kind, key] = None
-
-    def write(self) -> None:
-        """Put everything into the open transaction. Raises `sqlite3.Error`."""
-        for place, ruling in self._places.items():
-            if ruling is None:
-                self._connection.execute(DROP, place)
-            else:
-                self._connection.execute(KEEP, row_of(place[0], ruling))
+def places(no: int, orders: Orders) -> dict[Place, Ruling | None]:
+    """What is ordered in a room, by where it is kept."""
+    kept: dict[Place, Ruling | None] = {(no, ruling.kind, ruling.key): ruling for ruling in orders.kept}
+    return kept | dict.fromkeys([(no, kind, key) for kind, key in orders.dropped])
 
 
 def row_of(no: int, ruling: Ruling) -> tuple[Any, ...]:
@@ -114,20 +103,3 @@ def faults(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
             yield f"{kind} of {key}", "its room is not there"
         elif ruling is None or (ruling.kind, ruling.key) != (kind, key):
             yield f"{kind} of {key}", "it cannot be read"
-
-
-class MemoryRulings:
-    """The twin in memory."""
-
-    def __init__(self) -> None:
-        self._places: dict[Place, Ruling] = {}
-
-    def take(self, no: int, orders: Orders) -> None:
-        for ruling in orders.kept:
-            self._places[no, ruling.kind, ruling.key] = ruling
-        for kind, key in orders.dropped:
-            self._places.pop((no, kind, key), None)
-
-    def __iter__(self) -> Iterator[tuple[int, Ruling]]:
-        for (no, _, _), ruling in sorted(self._places.items()):
-            yield no, ruling

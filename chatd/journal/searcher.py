@@ -11,30 +11,42 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from msgspec import MsgspecError
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from chatd.core.codes import Code, Refusal
-from chatd.core.events import Entry, Related
-from chatd.core.names import fold
-from chatd.core.questions import Found, SearchWanted, Side
+from chatd.core.codes import Refusal
+from chatd.core.events import Entry, Numbered
+from chatd.core.questions import Found, SearchWanted
 from chatd.journal.faults import Faults
-from chatd.journal.reader import place_of
-from chatd.journal.salvage import last_of
+from chatd.journal.reader import Place, looking, place_of
+from chatd.journal.salvage import damaged, last_of
 from chatd.journal.schema import SEQ_MASK, connect_reader, event_id
-from chatd.journal.search import Index, expression
+from chatd.journal.search import Index, being_read, expression, search
 from chatd.journal.stored import decode
 
 SLICE = 500  # events that are read at once
 PATIENCE_SECONDS = 3.0  # of who asks, while a room is read the first time
 LOOK_UP_SECONDS = 1.0
+
+# What is no fault of the index: a disk that is full or fails, or somebody else who has the file.
+OTHERS = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+    )
+)
 
 Asked = tuple[SearchWanted, Deferred[Any]]
 
@@ -42,6 +54,38 @@ Asked = tuple[SearchWanted, Deferred[Any]]
 def index_path(path: Path) -> Path:
     """Where the index of a journal is."""
     return path.with_name(path.stem + "-search" + path.suffix)
+
+
+class StoredRoom:
+    """A room in the journal's file, as the index reads it. What is damaged is left out, and told."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.no, self.first = place.room.no, place.room.first
+        self.last = last_of(place.connection, place.room)
+
+    def mark(self, seq: int) -> bytes:
+        found = self._place.connection.execute("SELECT link FROM events WHERE id = ?", (event_id(self.no, seq),))
+        row = found.fetchone()
+        return b"" if row is None else bytes(row[0])
+
+    def events(self, low: int, high: int) -> list[tuple[int, Numbered]]:
+        try:
+            return [(row.seq, decode(row.blob)) for row in self._place.rows(low, high, False)]
+        except (MsgspecError, TypeError, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.Error) and not damaged(error):
+                raise
+            return [(seq, read.event) for seq, read in self._place.good(low, high).items()]
+
+    def related(self, seq: int) -> list[int]:
+        statement = "SELECT id FROM events WHERE target = ?"
+        found = self._place.connection.execute(statement, (event_id(self.no, seq),))
+        return [number & SEQ_MASK for (number,) in found]
+
+    def entry(self, seq: int) -> Entry | None:
+        """The event with a number, if it is there and as it was written."""
+        one = self._place.one(seq)
+        return None if one is None else Entry(one.event, one.row.time, one.row.seq)
 
 
 class Searcher:
@@ -53,7 +97,8 @@ class Searcher:
         self._path = path
         self._reactor = reactor
         self._faults = faults
-        self._queue: SimpleQueue[Asked | None] = SimpleQueue()
+        self._queue: SimpleQueue[Asked | list[str] | None] = SimpleQueue()
+        self._lock = threading.Lock()  # of the thread's beginning
         self._thread: threading.Thread | None = None
         self._reader: sqlite3.Connection | None = None
         self._index: Index | None = None
@@ -64,19 +109,29 @@ class Searcher:
     def ask(self, question: SearchWanted) -> Deferred[Any]:
         """`Found`; fails with `Refusal`, or if the file cannot be read."""
         answered: Deferred[Any] = Deferred()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="journal searcher")
-            self._thread.start()
-        self._queue.put((question, answered))
+        self._put((question, answered))
         return answered
+
+    def freshen(self, rooms: list[str]) -> None:
+        """In these rooms something was taken back: let its words not stay in the index until somebody looks. Called by
+        the thread that writes."""
+        if index_path(self._path).exists():
+            self._put(rooms)
+
+    def _put(self, item: Asked | list[str]) -> None:
+        with self._lock:
+            if self._thread is None and not self._is_ending:
+                self._thread = threading.Thread(target=self._run, name="journal searcher")
+                self._thread.start()
+        self._queue.put(item)
 
     def end(self) -> None:
         """Answer what was asked, and end."""
-        if self._thread is not None:
+        with self._lock:
             self._is_ending = True
+        if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
-            self._thread = None
 
     # -- on its own thread --------------------------------------------------------------------------------
 
@@ -92,99 +147,67 @@ class Searcher:
                     continue
                 if asked is None:
                     return
-                self._answer(*asked)
+                if isinstance(asked, list):
+                    self._unread |= dict.fromkeys(asked)
+                else:
+                    self._answer(*asked)
         finally:
             self._let_go()
 
     def _answer(self, question: SearchWanted, answered: Deferred[Any]) -> None:
         try:
             found = self._found(question)
-        except Refusal as refusal:
-            self._reactor.callFromThread(answered.errback, refusal)
-        except Exception:
-            failure = Failure()  # type: ignore[no-untyped-call]  # Twisted does not say
-            self._let_go()
-            self._reactor.callFromThread(answered.errback, failure)
+        except Exception as error:
+            if not isinstance(error, Refusal):
+                self._let_go()
+            self._reactor.callFromThread(answered.errback, error)
         else:
             self._reactor.callFromThread(answered.callback, found)
 
     def _found(self, question: SearchWanted) -> Found:
-        wanted = expression(question.query, question.author)
+        """The answer. An index that cannot be used is made anew."""
+        expression(question.query, question.author)  # what cannot be meant is refused at once
+        try:
+            return self._search(question)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in OTHERS:
+                raise
+            self._begin_anew(error)
+        return self._search(question)
+
+    def _search(self, question: SearchWanted) -> Found:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        for _ in range(2):
-            try:
-                while not self._read_on(question.room_id):
-                    if time.monotonic() > deadline:
-                        self._unread[question.room_id] = None
-                        reason = "what was said there is being read for the first time; try again in a while"
-                        raise Refusal(Code.STORE_UNAVAILABLE, reason, retry_after=5.0)
-                return self._look(question, wanted)
-            except sqlite3.DatabaseError as error:
-                self._begin_anew(error)
-        raise sqlite3.DatabaseError("the index cannot be made")
-
-    def _look(self, question: SearchWanted, wanted: str) -> Found:
-        reader, index = self._connections()
-        place = place_of(reader, question.room_id, self._faults)
-        if place is None:
-            return Found([], 1, False)
-        no, first = place.room.no, place.room.first
-        last = question.last or last_of(reader, place.room)
-        low, high = (question.place or 0) + 1 if question.side is Side.AFTER else first, last
-        if question.side is Side.BEFORE and question.place is not None:
-            high = min(high, question.place - 1)
-        entries: list[Entry] = []
-        is_before = question.side is Side.BEFORE
-        author = fold(question.author)
-        for key in index.find(wanted, event_id(no, max(low, first)), event_id(no, high), descending=is_before):
-            one = place.one(key & SEQ_MASK)
-            if one is None or (author and fold(one.event.nick) != author) or getattr(one.event, "redacted", False):
-                continue
-            if len(entries) == question.limit:
-                return Found(sorted(entries, key=lambda entry: entry.seq), first, True)
-            entries.append(Entry(one.event, one.row.time, one.row.seq))
-        return Found(sorted(entries, key=lambda entry: entry.seq), first, False)
-
-    # -- reading ------------------------------------------------------------------------------------------
+        while not self._read_on(question.room_id):
+            if self._is_ending or time.monotonic() > deadline:
+                self._unread[question.room_id] = None
+                raise being_read()
+        with self._room(question.room_id) as (index, room):
+            return Found([], 1, False) if room is None else search(index, room, question, room.entry)
 
     def _read_on(self, room_id: str) -> bool:
         """Read a slice of a room into the index; whether that was the last."""
-        reader, index = self._connections()
-        place = place_of(reader, room_id, self._faults)
-        if place is None:
-            return True
-        no, first, last = place.room.no, place.room.first, last_of(reader, place.room)
-        begun, done = index.progress(no)
-        if done > last:  # the journal was set back
-            index.forget(event_id(no, 0), event_id(no, SEQ_MASK))
-            begun, done = 1, 0
-        if begun < first:
-            index.forget(event_id(no, 0), event_id(no, first - 1))
-            done = max(done, first - 1)
-        elif done >= last:
-            return True
-        end = min(last, done + SLICE)
-        statement = "SELECT id, event FROM events WHERE id BETWEEN ? AND ? ORDER BY id"
-        rows = reader.execute(statement, (event_id(no, done + 1), event_id(no, end))).fetchall()
-        events = [(key, decode(blob)) for key, blob in rows]
-        index.take(no, first, end, events, list(self._taken_back(reader, no, events)))
-        return end >= last
+        with self._room(room_id) as (index, room):
+            return room is None or index.read_on(room, SLICE)
 
-    def _taken_back(self, reader: sqlite3.Connection, no: int, events: list[tuple[int, Any]]) -> Iterator[int]:
-        """The keys of what these events take back."""
-        for _, event in events:
-            if isinstance(event, Related) and event.rel == "redact":
-                target = event_id(no, event.target)
-                yield target
-                for (key,) in reader.execute("SELECT id FROM events WHERE target = ?", (target,)):
-                    yield key
+    def _is_unknown(self, room_id: str) -> bool:
+        """Whether nobody has looked for anything in a room so far."""
+        with self._room(room_id) as (index, room):
+            return room is None or not index.knows(room)
+
+    @contextmanager
+    def _room(self, room_id: str) -> Iterator[tuple[Index, StoredRoom | None]]:
+        """The index, and a room at one look at the journal."""
+        reader, index = self._connections()
+        with looking(reader):
+            place = place_of(reader, room_id, self._faults)
+            yield index, None if place is None else StoredRoom(place)
 
     def _read_behind(self) -> None:
         """A slice of the first room that waits, and a pause as long as that took: others have the processor, too."""
         for room_id in list(self._unread)[:1]:
             began = time.monotonic()
             try:
-                if self._read_on(room_id):
+                if self._is_unknown(room_id) or self._read_on(room_id):
                     del self._unread[room_id]
             except Exception:
                 self.log.failure("cannot read a room into the index")
@@ -217,6 +240,5 @@ class Searcher:
     def _let_go(self) -> None:
         for connection in (self._reader, self._file):
             if connection is not None:
-                with closing(connection):
-                    pass
+                connection.close()
         self._reader = self._file = self._index = None

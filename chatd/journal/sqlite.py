@@ -59,6 +59,7 @@ class SqliteJournal:
         self._patrol = Patrol(path)
         call = reactor.callFromThread
         self._store = store(path, durability)
+        self._store.thinned = self._searcher.freshen
         self._writer = Writer(
             self._store,
             opened=lambda result: call(self._is_open, result),

@@ -54,6 +54,7 @@ class Store:
         self._unknown: set[tuple[str, str]] = set()  # author and `msg_id` of what may be in the file, or may not
         self._anchor: sqlite3.Connection | None = None
         self.is_failing = False
+        self.thinned: Callable[[list[str]], None] | None = None  # hears of rooms in which something was taken back
 
     def open(self) -> Snapshot:
         """Open the file, or make it; tell what is in it. Raises `OperatorError`."""
@@ -145,6 +146,8 @@ class Store:
             self._counters.update(batch.counters)
             self._rooms = batch.rooms
             self._tell_well(not batch.is_empty)
+            if self.thinned is not None and (rooms := batch.thinned()):
+                self.thinned(rooms)
         return entries
 
     def _write_apart(self, proposals: Sequence[Proposal]) -> list[Entry]:

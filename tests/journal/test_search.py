@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from chatd.core.codes import Refusal
 from chatd.core.events import MessageSent, Purged, Related, RoomMade
 from chatd.core.questions import Found, SearchWanted, Side
-from chatd.journal import searcher
+from chatd.journal import memory, searcher
 from chatd.journal.search import expression, spaced
 from chatd.journal.searcher import index_path
 
@@ -204,3 +206,72 @@ async def test_who_asks_for_much_at_first_is_told_to_come_again(
             continue
         return
     raise AssertionError("the room is never read")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_journal_that_was_set_back_is_read_anew(opens: Any, path: Path, tmp_path: Path) -> None:
+    """What the index knows of numbers that are other messages now does not count."""
+    followed = await opens(f"sqlite:{path}")
+    await followed.happen(*ROOMS, said(1, "ann", "before"))
+    await followed.journal.close()
+    (tmp_path / "kept.db").write_bytes(path.read_bytes())
+    followed = await opens(f"sqlite:{path}")
+    await followed.happen(said(2, "ann", "wrong"), said(3, "ann", "wrong"))
+    assert await found(followed, "wrong") == [2, 3]
+    await followed.journal.close()
+    path.write_bytes((tmp_path / "kept.db").read_bytes())
+    followed = await opens(f"sqlite:{path}")
+    await followed.happen(*(said(n, "bob", "right") for n in (12, 13, 14)))
+    assert await found(followed, "wrong") == []
+    assert await found(followed, "right") == [2, 3, 4]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_damaged_is_left_out_and_the_rest_is_found(opens: Any, path: Path) -> None:
+    followed = await opens(f"sqlite:{path}")
+    await filled(followed)
+    await followed.journal.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE events SET event = x'c1' WHERE id = (SELECT min(id) FROM events)")
+        connection.commit()
+    followed = await opens(f"sqlite:{path}")
+    assert await found(followed, "fox") == [3]
+    assert await found(followed, "dog") == [2, 3]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_index_that_breaks_while_it_is_used_is_made_anew(opens: Any, path: Path) -> None:
+    followed = await opens(f"sqlite:{path}")
+    await filled(followed)
+    assert await found(followed, "fox") == [1, 3]
+    with closing(sqlite3.connect(index_path(path))) as connection:
+        connection.execute("DROP TABLE words_data")
+        connection.commit()
+    assert await found(followed, "fox") == [1, 3]
+
+
+@pytest_twisted.ensureDeferred
+async def test_in_memory_not_too_much_is_read_at_once(opens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "SLICE", 4)
+    followed = await opens("memory:")
+    await filled(followed)
+    with pytest.raises(Refusal):
+        await found(followed, "fox")
+    assert await found(followed, "fox") == [1, 3]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_taken_back_leaves_the_index_though_nobody_looks(opens: Any, path: Path) -> None:
+    followed = await opens(f"sqlite:{path}")
+    await followed.happen(*ROOMS, said(1, "ann", "unmistakable"), said(2, "ann", "also here", "r-ops"))
+    assert await found(followed, "unmistakable") == [1]
+    redactions = [Related(room, "u-ann", "ann", "redact", 1, msg_id=room) for room in ("r-lobby", "r-ops")]
+    await followed.happen(*redactions)
+    for _ in range(500):
+        with closing(sqlite3.connect(index_path(path))) as connection:
+            [(count,)] = connection.execute("SELECT count(*) FROM words")
+            [(rooms,)] = connection.execute("SELECT count(*) FROM progress")
+        if not count:
+            break
+        await deferLater(reactor, 0.01)
+    assert (count, rooms) == (0, 1)  # a room in which nobody ever looked is not read for that
