@@ -6,21 +6,19 @@ machine is above all who are in charge of rooms, and of the server.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, get_args
 
 import msgspec
 from twisted.internet.defer import TimeoutError
 
-from chatd.core.charge import MACHINE, SERVER_ID
+from chatd.core.charge import MACHINE
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Action, List, Moderate
 from chatd.core.context import Context
-from chatd.core.effects import Append
-from chatd.core.events import Moderated
+from chatd.core.events import Event, Moderated
 from chatd.core.lists import bans
-from chatd.core.moderation import act, charged_room, lock
-from chatd.core.places import keep
+from chatd.core.moderation import ordered
 from chatd.core.state import Session, User
 from chatd.hub import Hub
 from chatd.hub.hub import new_id
@@ -61,18 +59,12 @@ class AdminOrder:
             command = msgspec.convert({**fields, **place}, Moderate)
         except msgspec.ValidationError as error:
             raise Refusal(Code.INVALID_PARAMS, str(error)) from None
-        context = self.context()
-        room = charged_room(context, command)
-        if command.action == "lockdown":
-            events = [event for effect in lock(context, command, room) for event in _events(effect)]
-        else:
-            event = act(context, command, room, context.state.rank(room, MACHINE))
-            events = [] if event is None else [*keep(room), event]
+        events = ordered(self.context(), command)
         if events:
             await self._happen(events)
-        return {"target": command.target, "room": "the server" if room.id == SERVER_ID else room.name}
+        return {"target": command.target, "room": command.room or "the server"}
 
-    async def _happen(self, events: list[Any]) -> None:
+    async def _happen(self, events: Sequence[Event]) -> None:
         [event] = [one for one in events if isinstance(one, Moderated)]
         done = self.hub.moderation.when(event)
         self.hub.propose(events, None)
@@ -87,7 +79,3 @@ class AdminOrder:
         items = [make() for _, make in sorted(bans(self.context(), command), key=lambda pair: pair[0])]
         found = [msgspec.to_builtins(item) for item in items]
         return {"bans": found, "count": len(found)}
-
-
-def _events(effect: Any) -> tuple[Any, ...]:
-    return effect.events if isinstance(effect, Append) else ()

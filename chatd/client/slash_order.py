@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from chatd.client.slash_table import Misused, Table, here, needs, room_name
+from chatd.client.slash_table import Misused, Run, Slash, Table, here, needs, room_name
 from chatd.client.talk import Talk
 from chatd.client.verbs import RoomChanges
 from chatd.core.commands import Action
@@ -36,40 +36,31 @@ async def invite(talk: Talk, words: str) -> None:
     await _do(talk, "invite", room_name(room.strip()) if room.strip() else here(talk).name, nick, "/invite NICK")
 
 
-@slash("/kick NICK [WHY]")
-async def kick(talk: Talk, words: str) -> None:
-    """put somebody out of this room (operators)"""
-    await _do(talk, "kick", here(talk).name, words, "/kick NICK [WHY]")
+ACTS: tuple[tuple[Action, str, str], ...] = (
+    ("kick", "/kick NICK [WHY]", "put somebody out of this room (operators)"),
+    (
+        "ban",
+        "/ban NICK [TIME] [WHY]",
+        "keep somebody out, for a time (10m, 2h, 7d) or for good (operators)",
+    ),
+    ("unban", "/unban NICK", "end a ban (operators)"),
+    ("mute", "/mute NICK [TIME] [WHY]", "let somebody only listen, for a time or for good (operators)"),
+    ("unmute", "/unmute NICK", "let somebody speak again (operators)"),
+    ("role", "/role NICK ROLE", "make somebody member, speaker, operator or owner (operators)"),
+)
 
 
-@slash("/ban NICK [TIME] [WHY]")
-async def ban(talk: Talk, words: str) -> None:
-    """keep somebody out of this room, for a time (10m, 2h, 7d) or for good (operators)"""
-    await _do(talk, "ban", here(talk).name, words, "/ban NICK [TIME] [WHY]")
+def _act(action: Action, usage: str) -> Run:
+    """What is done about somebody in the room that is looked at."""
+
+    async def run(talk: Talk, words: str) -> None:
+        await _do(talk, action, here(talk).name, words, usage)
+
+    return run
 
 
-@slash("/unban NICK")
-async def unban(talk: Talk, words: str) -> None:
-    """end a ban (operators)"""
-    await _do(talk, "unban", here(talk).name, words, "/unban NICK")
-
-
-@slash("/mute NICK [TIME] [WHY]")
-async def mute(talk: Talk, words: str) -> None:
-    """let somebody only listen, for a time or for good (operators)"""
-    await _do(talk, "mute", here(talk).name, words, "/mute NICK [TIME] [WHY]")
-
-
-@slash("/unmute NICK")
-async def unmute(talk: Talk, words: str) -> None:
-    """let somebody speak again (operators)"""
-    await _do(talk, "unmute", here(talk).name, words, "/unmute NICK")
-
-
-@slash("/role NICK ROLE")
-async def role(talk: Talk, words: str) -> None:
-    """make somebody member, speaker, operator or owner (operators)"""
-    await _do(talk, "role", here(talk).name, words, "/role NICK ROLE")
+for _action, _usage, _about in ACTS:
+    ORDERS[_action] = Slash(_usage, _about, _act(_action, _usage))
 
 
 @slash("/bans")

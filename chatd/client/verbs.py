@@ -6,7 +6,7 @@ that give a command and are sent its reply.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypedDict, Unpack
 
@@ -123,11 +123,6 @@ def set_room(room: str, **changes: Unpack[RoomChanges]) -> commands.Set:
 def moderate(room: str | None, action: Action, target: str, **how: Unpack[Moderating]) -> commands.Moderate:
     """Do something about somebody in a room, or with None on the whole server."""
     return commands.Moderate(room=room, server=room is None, action=action, target=target, **how)
-
-
-def ignore(names: Iterable[str]) -> commands.Set:
-    """Keep with one's account whom one does not want to hear."""
-    return commands.Set(myself=commands.SelfChanges(ignored=list(names)))
 
 
 def away(message: str | bool) -> commands.Set:

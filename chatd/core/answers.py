@@ -111,6 +111,8 @@ def resumed(
         room = context.room_or_none(name)
         if room is None:  # a direct room whose other side cannot be found any more
             continue
+        if room.parties is None and room.id not in context.me.rooms:  # banned there since it was asked
+            continue
         rooms[name] = replies.ResumedRoom(last_seq=room.last_seq, limited=plan(room, name, since).limited)
     return replies.Resumed(re=command.id, rooms=rooms, expired=expired, refused=refused or UNSET)
 

@@ -7,13 +7,12 @@ everything that its operators do is put down; its roles are those of the whole s
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
 
+from chatd.core.addresses import is_in, network_of
 from chatd.core.names import fold, skeleton
 
 SERVER_ID = "server"
@@ -37,6 +36,7 @@ SETTINGS = {
 """The words that a setting can have; the first is what holds where nothing was set."""
 
 MOST_SLOW = 86_400  # seconds between two messages
+MOST_SECONDS = 100 * 366 * 86_400  # of a ban: what is longer is for ever
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhdw]?)")
@@ -153,7 +153,7 @@ class Charge:
 
 def check(ruling: Ruling) -> None:
     """Raise `ValueError` for a ruling that could not be asked."""
-    if ruling.network and network(ruling.network) != ruling.network:
+    if ruling.network and network_of(ruling.network) != ruling.network:
         raise ValueError(f"{ruling.network} is no network")
     if ruling.kind == "role" and ruling.value not in RANKS:
         raise ValueError(f"there is no role {ruling.value!r}")
@@ -165,31 +165,12 @@ def check(ruling: Ruling) -> None:
 
 def duration(written: str | int | None) -> int | None:
     """Microseconds that are written as seconds, or with a unit: `90`, `10m`, `2h`, `7d`, `4w`; 0 for ever, None if
-    they are written wrongly."""
+    they are written wrongly, or longer than a hundred years."""
     text = str(written or 0).strip().lower()
     if text in ("0", "forever", "ever"):
         return 0
     found = _DURATION.fullmatch(text)
     if found is None:
         return None
-    return int(found[1]) * _UNITS[found[2]] * 1_000_000
-
-
-def network(written: str) -> str:
-    """A stretch of addresses in its steady form, from an address or a network; empty if it is none."""
-    try:
-        return str(ipaddress.ip_network(written.strip(), strict=False))
-    except ValueError:
-        return ""
-
-
-@lru_cache(maxsize=4096)
-def is_in(address: str, stretch: str) -> bool:
-    """Whether an address is in a network. An IPv4 address in IPv6 clothes counts as what it is."""
-    try:
-        place = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    place = getattr(place, "ipv4_mapped", None) or place
-    around = ipaddress.ip_network(stretch)
-    return around.version == place.version and place in around
+    seconds = int(found[1]) * _UNITS[found[2]]
+    return seconds * 1_000_000 if seconds <= MOST_SECONDS else None

@@ -19,9 +19,8 @@ class Context(Struct):
 
     `session` is None until logged in; `session_id` is the one it has then. `now` in microseconds since 1970.
     `ids` gives a new random id of 16 hexadecimal digits at each call. `known` is the answer to a `Fetch`.
-    `trusted`: the peer comes from a network in which rates and connection caps do not hold; `address` is where it is,
-    and `is_public` whether that is neither this machine nor a private network. `paces` tells when a user last spoke in
-    a room in which that counts: (room id, user id) to microseconds since 1970.
+    `trusted`: the peer comes from a network in which rates and connection caps do not hold; `address` is where it is.
+    `paces` tells when a user last spoke in a room in which that counts: (room id, user id) to microseconds since 1970.
     """
 
     state: State
@@ -35,7 +34,6 @@ class Context(Struct):
     caps: frozenset[str] = frozenset()
     known: Any = UNASKED
     address: str = ""
-    is_public: bool = False
     paces: Mapping[tuple[str, str], int] = {}
 
     @property

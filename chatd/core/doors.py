@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from typing import NamedTuple
 
+from chatd.core.addresses import is_public
 from chatd.core.charge import RANKS, SERVER_ROOM, Charge, Ruling
 from chatd.core.codes import Code, Refusal
 from chatd.core.context import Context
@@ -76,7 +77,7 @@ def banned(ban: Ruling, where: str) -> Refusal:
 def is_new(context: Context, who: Who) -> bool:
     """Whether somebody from a public address has no account yet, or one so young that not everything is allowed."""
     seconds = context.rules.quarantine_seconds
-    if not seconds or not context.is_public:
+    if not seconds or context.trusted or not is_public(context.address) or context.state.is_operator(who.id):
         return False
     account = context.state.accounts.by_id.get(who.id)
     return account is None or account.made + int(seconds * 1_000_000) > context.now

@@ -97,9 +97,9 @@ def log_in(context: Context, command: Auth, name: str) -> LoggedIn | Became:
     account = context.state.accounts.called(name)
     if account is None or account.disabled:  # it was disabled meanwhile
         raise Refusal(Code.AUTH_FAILED, WRONG)
-    check_entry(context, Who(account.id, account.name, account.name))
     present = context.state.users.get(account.id)
     nick = present.nick if present is not None else nick_for(context, command.nick or account.name, account.id)
+    check_entry(context, Who(account.id, nick, account.name))
     if context.session is not None:
         return Became(context.session_id, account.id, nick, account.name, device_of(command))
     bot = "bot" in context.caps

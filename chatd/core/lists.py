@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ def rooms(context: Context, command: List) -> Iterable[tuple[str, Callable[[], I
     me, state = context.me, context.state
     for room in state.rooms.values():
         if room.parties is None and (room.charge is None or is_seen(state, room, me)):
-            yield fold(room.name), lambda room=room: room_item(room)  # type: ignore[misc]  # bound at once
+            yield fold(room.name), partial(room_item, room)
 
 
 def is_seen(state: State, room: Room, me: Session) -> bool:
@@ -98,7 +99,7 @@ def members(context: Context, command: List) -> Iterable[tuple[str, Callable[[],
     for user_id in present:
         user = context.state.users.get(user_id)
         if user is not None:
-            yield fold(user.nick), lambda user=user: member_item(context, room, user)  # type: ignore[misc]
+            yield fold(user.nick), partial(member_item, context, room, user)
 
 
 def member_item(context: Context, room: Room, user: User) -> Item:
@@ -107,7 +108,7 @@ def member_item(context: Context, room: Room, user: User) -> Item:
 
 def users(context: Context, command: List) -> Iterable[tuple[str, Callable[[], Item]]]:
     for user in context.state.users.values():
-        yield fold(user.nick), lambda user=user: user_item(user)  # type: ignore[misc]
+        yield fold(user.nick), partial(user_item, user)
 
 
 def user_item(user: User) -> Item:
@@ -123,17 +124,19 @@ def user_item(user: User) -> Item:
 
 def sessions(context: Context, command: List) -> Iterable[tuple[str, Callable[[], Item]]]:
     """One's own sessions only: nobody sees where others come from."""
-    state = context.state
     for session_id in context.me.user.sessions:
-        yield (
-            session_id,
-            lambda one=session_id: {  # type: ignore[misc]
-                "session": one,
-                "current": one == context.session_id,
-                **({"device": state.sessions[one].device} if state.sessions[one].device else {}),
-                "rooms": sorted(state.rooms[room].name for room in state.sessions[one].rooms),
-            },
-        )
+        yield session_id, partial(session_item, context, session_id)
+
+
+def session_item(context: Context, session_id: str) -> Item:
+    state = context.state
+    session = state.sessions[session_id]
+    return {
+        "session": session_id,
+        "current": session_id == context.session_id,
+        **({"device": session.device} if session.device else {}),
+        "rooms": sorted(state.rooms[room].name for room in session.rooms),
+    }
 
 
 def whois(context: Context, command: List) -> Item:
@@ -167,8 +170,8 @@ def bans(context: Context, command: List) -> Iterable[tuple[str, Callable[[], It
         sees_addresses = state.is_operator(user_id)
         for ruling in [*charge.bans.values(), *charge.mutes.values()]:
             if ruling.holds(context.now):
-                key = f"{ruling.kind} {fold(ruling.who)} {ruling.key}"
-                yield key, lambda one=ruling: ban_item(one, sees_addresses=sees_addresses)  # type: ignore[misc]
+                key = f"{fold(ruling.who)} {ruling.kind} {ruling.key}"
+                yield key, partial(ban_item, ruling, sees_addresses=sees_addresses)
 
 
 def ban_item(ruling: Ruling, *, sees_addresses: bool) -> Item:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from chatd.core import names
-from chatd.core.charge import MOST_SLOW, RANKS, SERVER_ID, SERVER_ROOM, SETTINGS, Charge, Ruling, duration, network
+from chatd.core.addresses import network_of
+from chatd.core.charge import MOST_SLOW, RANKS, SERVER_ID, SERVER_ROOM, SETTINGS, Charge, Ruling, duration
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Moderate, Set
 from chatd.core.context import Context
@@ -41,17 +42,24 @@ class Target(NamedTuple):
 
 def moderate(context: Context, command: Moderate) -> list[Effect]:
     """Do something about somebody."""
+    events = ordered(context, command)
+    return [Append(events)] if events else [Answer(Changed(re=command.id))]
+
+
+def ordered(context: Context, command: Moderate) -> tuple[Event, ...]:
+    """The events of what is done; none if it is so already."""
     room = charged_room(context, command)
-    if command.action == "lockdown":
-        return lock(context, command, room)
     mine = context.state.rank(room, context.me.user.id)
-    if command.action == "invite":
-        return invite(context, command, room, mine)
-    if mine < OPERATOR:
+    if command.action == "lockdown":
+        event: Moderated | None = lock(context, command, room)
+    elif command.action == "invite":
+        event = invite(context, command, room, mine)
+    elif mine < OPERATOR:
         where = "the server" if room.id == SERVER_ID else room.name
         raise Refusal(Code.FORBIDDEN, f"only an operator of {where} may {command.action}", details={"room": room.name})
-    event = act(context, command, room, mine)
-    return [Answer(Changed(re=command.id))] if event is None else [Append((*keep(room), event))]
+    else:
+        event = act(context, command, room, mine)
+    return () if event is None else (*keep(room), event)
 
 
 def charged_room(context: Context, command: Moderate) -> Room:
@@ -117,7 +125,7 @@ def find_target(context: Context, command: Moderate, room: Room) -> Target:
     if not word:
         raise Refusal(Code.INVALID_PARAMS, f"whom? {command.action} takes target")
     sort, _, rest = word.partition(":")
-    if sort == "address" or (network(word) and command.action == "ban"):
+    if sort == "address" or (network_of(word) and command.action == "ban"):
         return address_target(context, command, room, rest if sort == "address" else word)
     state = context.state
     if sort == "account":
@@ -152,7 +160,7 @@ def address_target(context: Context, command: Moderate, room: Room, word: str) -
 
 def wide_enough(word: str) -> str:
     """The stretch of addresses that is written so; refuses what is none, and half the world."""
-    stretch = network(word)
+    stretch = network_of(word)
     if not stretch:
         raise Refusal(Code.INVALID_PARAMS, f"{told(word)} is no address, and no network such as 203.0.113.0/24")
     around = ipaddress.ip_network(stretch)
@@ -166,7 +174,7 @@ def ruling_about(state: State, shelf: dict[str, Ruling], word: str) -> Ruling | 
     sort, _, rest = word.strip().partition(":")
     name = (rest if sort in ("account", "address") else word.strip()).removeprefix("@")
     person = state.person_called(name)
-    stretch = network(name)
+    stretch = network_of(name)
     for ruling in shelf.values():
         if stretch and ruling.network == stretch:
             return ruling
@@ -228,7 +236,7 @@ def check_room_for(context: Context, shelf: dict[str, Ruling], target: Target) -
         )
 
 
-def invite(context: Context, command: Moderate, room: Room, mine: int) -> list[Effect]:
+def invite(context: Context, command: Moderate, room: Room, mine: int) -> Moderated:
     """Ask somebody in; where an invitation is needed, only operators may."""
     charge = room.charge or Charge()
     if room.id == SERVER_ID:
@@ -242,11 +250,10 @@ def invite(context: Context, command: Moderate, room: Room, mine: int) -> list[E
         raise Refusal(Code.BANNED, f"{target.who} is banned from {room.name}; lift the ban first")
     account = context.state.accounts.by_id.get(target.user_id)
     until = admitted_until(context, None if account is None else account.name)
-    event = made(context, command, room, target._replace(key=target.user_id), "", until)
-    return [Append((*keep(room), event))]
+    return made(context, command, room, target._replace(key=target.user_id), "", until)
 
 
-def lock(context: Context, command: Moderate, room: Room) -> list[Effect]:
+def lock(context: Context, command: Moderate, room: Room) -> Moderated:
     """Let fewer people in and speak, on the whole server."""
     levels = SETTINGS["lockdown"]
     if room.id != SERVER_ID:
@@ -256,7 +263,7 @@ def lock(context: Context, command: Moderate, room: Room) -> list[Effect]:
     level = command.target or ""
     if level not in levels:
         raise Refusal(Code.INVALID_PARAMS, f"there is no level {told(level)}: {', '.join(levels)}")
-    return [Append((*keep(room), made(context, command, room, Target(level, "lockdown"), level, 0)))]
+    return made(context, command, room, Target(level, "lockdown"), level, 0)
 
 
 # -- the room itself --------------------------------------------------------------------------------------------------
@@ -275,6 +282,8 @@ def change(context: Context, command: Set) -> list[Effect]:
     if not wanted:
         raise Refusal(Code.INVALID_PARAMS, "changes is empty")
     paced: tuple[Effect, ...] = ()
+    if room.id == SERVER_ID and set(wanted) != {"topic"}:
+        raise Refusal(Code.FORBIDDEN, f"{room.name} is for the server's operators, and stays as it is")
     if set(wanted) == {"topic"}:
         paced = check_speak(context, room)
     elif room.parties is not None or context.state.rank(room, context.me.user.id) < OPERATOR:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from chatd.core.addresses import parsed
 from chatd.core.codes import Code
 from chatd.core.comeback import room_of
 from chatd.core.events import Bookmark, BookmarksMoved, ReadMarked
@@ -19,7 +20,7 @@ from chatd.core.questions import BookmarkWanted, KeptBookmark, Question
 from chatd.core.replay import plan
 from chatd.core.state import Room
 from chatd.core.views import Closing
-from chatd.hub.guard import Bucket, Rate, parsed, too_fast
+from chatd.hub.guard import Bucket, Rate, too_fast
 from chatd.hub.visit import Visit
 from chatd.settings import LineSettings, Settings
 

@@ -13,21 +13,13 @@ import ipaddress
 from collections.abc import Callable
 from functools import lru_cache
 
+from chatd.core.addresses import Place, is_private, parsed
 from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Auth, Command, Moderate, Nick, Quit, Relate, Resume, Send, Set
 from chatd.core.limits import Limits
 
 SAID = Send | Relate | Set | Nick | Moderate  # what is shown to others, and so counts as a message
-Place = ipaddress.IPv4Address | ipaddress.IPv6Address
 MOST_BUCKETS = 10_000  # with more, those that are full again are forgotten
-
-# RFC 1918 and 4193, and addresses of the link: whole schools and offices are behind one of these.
-PRIVATE = tuple(
-    map(
-        ipaddress.ip_network,
-        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
-    )
-)
 
 
 class Bucket:
@@ -172,28 +164,6 @@ def counted_as(address: str) -> str:
     if place is None or place.version == 4 or is_private(place):
         return address
     return str(ipaddress.ip_network((place, 64), strict=False))
-
-
-def is_public(address: str) -> bool:
-    """Whether an address is neither this machine nor in a private network."""
-    place = parsed(address)
-    return place is not None and not place.is_loopback and not is_private(place)
-
-
-@lru_cache(maxsize=4096)
-def is_private(place: Place | None) -> bool:
-    """Whether many people may be behind an address, because it is of a private network."""
-    return place is not None and any(place in network for network in PRIVATE if network.version == place.version)
-
-
-@lru_cache(maxsize=4096)
-def parsed(address: str) -> Place | None:
-    """The address as such; None for a Unix socket. An IPv4 address in IPv6 clothes counts as what it is."""
-    try:
-        place = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(place, "ipv4_mapped", None) or place
 
 
 def too_fast(limit: str, most: float, what: str, wait: float) -> Refusal:

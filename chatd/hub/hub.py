@@ -32,7 +32,7 @@ from chatd.hub.comebacks import Comebacks
 from chatd.hub.counts import Counts
 from chatd.hub.fanout import Fanout
 from chatd.hub.farewell import say_goodbye
-from chatd.hub.guard import Guard, is_public
+from chatd.hub.guard import Guard
 from chatd.hub.keepalive import Keepalive
 from chatd.hub.link import Link, Misread, Ticket
 from chatd.hub.moderation import Moderation
@@ -84,6 +84,7 @@ class Hub:
         self.comebacks = Comebacks(self)
         self.accounts = Accounts(self)
         self.moderation = Moderation(self)
+        self.paces = self.moderation.paces
         self._proposals: list[Proposal] = []
         self.touched: list[Any] = []  # connections that have something to flush at the end of the turn
         self._ready: dict[Link, None] = {}
@@ -109,7 +110,6 @@ class Hub:
         link = Link(connection, secrets.token_hex(8), greeted, self.tick)
         self.links[link.id] = link
         link.trusted = self.guard.trusts(connection.address)
-        link.is_public = not link.trusted and is_public(connection.address)
         refusal = self.guard.enter(connection.address, trusted=link.trusted)
         self.log.info(
             "connected session={session} protocol={protocol} address={address}",
@@ -192,8 +192,8 @@ class Hub:
             link.connection.pause()
 
     def context(self, link: Link, known: Any = UNASKED) -> Context:
-        who = (link.session, link.greeted, link.trusted, link.caps, known, link.connection.address, link.is_public)
-        return Context(self.state, self.rules, link.id, self._now or self.now(), new_id, *who, self.moderation.paces)
+        who = (link.session, link.greeted, link.trusted, link.caps, known, link.connection.address, self.paces)
+        return Context(self.state, self.rules, link.id, self._now or self.now(), new_id, *who)
 
     def now(self) -> int:
         """Microseconds since 1970; while there is something to flush, it is one moment until then."""

@@ -40,7 +40,6 @@ class Link:
         "gone",
         "greeted",
         "id",
-        "is_public",
         "missed",
         "paused",
         "pinged",
@@ -76,7 +75,6 @@ class Link:
         self.pinged = False
         self.visit: Visit | None = None  # of somebody who was told a word to come back with
         self.trusted = True  # rates and connection caps do not hold for it
-        self.is_public = False  # it comes from far away
 
     def is_busy(self) -> bool:
         """Is anything of what it asked not answered yet?"""

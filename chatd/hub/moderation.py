@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from chatd.core import effects
-from chatd.core.charge import SERVER_ID, is_in
+from chatd.core.addresses import is_in
+from chatd.core.charge import SERVER_ID
 from chatd.core.codes import Code
 from chatd.core.commands import Command
 from chatd.core.doors import OPERATOR
@@ -50,12 +51,12 @@ class Moderation:
             self.paces[effect.room_id, link.session.user.id] = self.hub.now()
 
     def _forget(self) -> None:
+        """Drop those who may speak again."""
         now, rooms = self.hub.now(), self.hub.state.rooms
-        self.paces = {
-            (room_id, user_id): at
-            for (room_id, user_id), at in self.paces.items()
-            if room_id in rooms and (charge := rooms[room_id].charge) and at + charge.slow * 1_000_000 > now
-        }
+        for (room_id, user_id), at in list(self.paces.items()):
+            charge = rooms[room_id].charge if room_id in rooms else None
+            if charge is None or at + charge.slow * 1_000_000 <= now:
+                del self.paces[room_id, user_id]
         self._many = max(MOST_PACES, 2 * len(self.paces))
 
     def when(self, event: Moderated) -> Deferred[None]:

@@ -247,7 +247,9 @@ class Running:
         return room.shown_to(link.session.user.id) if link.session is not None else room.name
 
     def begin(self, link: Link, room: Room, wanted: Plan) -> None:
-        """Show a room to a link: what it missed, then live."""
+        """Show a room to a link: what it missed, then live. Nothing, if it is banned there since it wished to enter."""
+        if room.parties is None and room.id not in link.rooms:
+            return
         name = self.named(link, room)
         for gap in wanted.gaps:
             link.connection.write(link.connection.encoder(name).encode(gap))

@@ -7,6 +7,7 @@ As in `line_words`, each function takes the text behind a command's name and giv
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -36,34 +37,19 @@ def about(action: Action, text: str, room: str | None) -> commands.Moderate:
     )
 
 
-def read_kick(text: str, place: Place) -> Meaning:
-    return about("kick", text, need_room(place))
+def act(action: Action) -> Callable[[str, Place], Meaning]:
+    """How a command is read that does this to somebody in the current room."""
+    return lambda text, place: about(action, text, need_room(place))
 
 
-def read_ban(text: str, place: Place) -> Meaning:
-    return about("ban", text, need_room(place))
+def make(role: str) -> Callable[[str, Place], Meaning]:
+    """How a command is read that makes somebody this in the current room."""
 
+    def read(text: str, place: Place) -> Meaning:
+        [target] = words(text, 1)
+        return commands.Moderate(action="role", target=target, room=need_room(place), role=role)
 
-def read_unban(text: str, place: Place) -> Meaning:
-    return about("unban", text, need_room(place))
-
-
-def read_mute(text: str, place: Place) -> Meaning:
-    return about("mute", text, need_room(place))
-
-
-def read_unmute(text: str, place: Place) -> Meaning:
-    return about("unmute", text, need_room(place))
-
-
-def read_op(text: str, place: Place) -> Meaning:
-    [target] = words(text, 1)
-    return commands.Moderate(action="role", target=target, room=need_room(place), role="operator")
-
-
-def read_deop(text: str, place: Place) -> Meaning:
-    [target] = words(text, 1)
-    return commands.Moderate(action="role", target=target, room=need_room(place), role="member")
+    return read
 
 
 def read_role(text: str, place: Place) -> Meaning:

@@ -212,3 +212,23 @@ def test_what_cannot_be_meant_is_refused_in_words(house: House, fields: Json) ->
     reply = alice.ask("moderate", **fields)
     assert code(reply) in ("INVALID_PARAMS", "NO_SUCH_USER", "FORBIDDEN", "NO_SUCH_ROOM")
     assert reply["error"]["message"]
+
+
+def test_the_operators_room_stays_as_it_is(house: House) -> None:
+    boss = operator(house, "boss")
+    assert boss.ask("join", room=SERVER_ROOM)["ok"]
+    for changes in ({"join": "open"}, {"visibility": "public"}, {"key": "x"}, {"topic": "t", "slow": 5}):
+        assert code(boss.ask("set", room=SERVER_ROOM, changes=changes)) == "FORBIDDEN"
+    assert code(boss.ask("moderate", room=SERVER_ROOM, action="invite", target="boss")) == "INVALID_PARAMS"
+    assert boss.ask("set", room=SERVER_ROOM, changes={"topic": "who did what"})["ok"]
+
+
+def test_a_banned_name_does_not_come_in_by_an_account_either(house: House) -> None:
+    boss = operator(house, "boss")
+    account(house, "carol").leave()
+    assert boss.ask("moderate", server=True, action="ban", target="troll")["ok"]
+    peer = Peer(house)
+    peer.ask("hello", versions=[1])
+    assert code(peer.ask("auth", mechanism="password", account="carol", password=SECRET, nick="troll")) == "BANNED"
+    assert peer.ask("auth", mechanism="password", account="carol", password=SECRET)["ok"]
+    assert code(peer.ask("nick", nick="troll")) == "BANNED"

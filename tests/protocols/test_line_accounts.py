@@ -54,7 +54,6 @@ def test_a_name_is_kept_and_come_back_to(house: House) -> None:
     tom.types("two", "/msg alice are you there?")
     tom.reads()
     house.restart()
-    del house.line  # type: ignore[attr-defined]  # it was the other one's
     again, lines = at_the_door(house, "Alice", SECRET)
     assert lines[0] == QUESTION
     assert lines[1:3] == ["You are connected to the server!", "Your name is alice."]

@@ -43,7 +43,6 @@ def comes_back(house: House, word: str, more: str = "") -> tuple[Person, list[st
 def is_killed(house: House) -> None:
     """The server is killed, and started again."""
     house.restart()
-    del house.line  # type: ignore[attr-defined]  # it was the other one's
 
 
 def test_who_was_cut_off_is_the_same_again_and_reads_what_was_missed_and_nothing_else() -> None:

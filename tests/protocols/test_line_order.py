@@ -228,7 +228,6 @@ def test_whom_one_ignores_is_kept_with_the_account(house: House) -> None:
     assert carol.hears() == ["*** You no longer see what tom says; the same again ends it."]
     carol.leaves()
     house.restart()
-    del house.line  # type: ignore[attr-defined]  # it was the other one's
     tom = Person(house, "tom")
     again = Person(house, "carol")
     again.types(SECRET)

@@ -30,6 +30,12 @@ def bodies(events: list[Json]) -> list[tuple[int, str]]:
     return [(one["seq"], one["body"]) for one in events if one.get("type") == "message"]
 
 
+def packet(*requests: Json | bytes) -> bytes:
+    """Requests as frames."""
+    blobs = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in requests]
+    return b"".join(struct.pack("!I", len(blob)) + blob for blob in blobs)
+
+
 class Transport(StringTransportWithDisconnection):
     """Bytes in memory. `stall()` is a peer that reads no more; `drain()` one that has read everything."""
 
@@ -66,8 +72,11 @@ class Peer:
 
     def say(self, *requests: Json | bytes) -> None:
         """Send these in one packet."""
-        blobs = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in requests]
-        self.send_bytes(b"".join(struct.pack("!I", len(blob)) + blob for blob in blobs))
+        self.send_bytes(packet(*requests))
+
+    def murmur(self, *requests: Json) -> None:
+        """The same, but nothing comes of it yet."""
+        self.protocol.dataReceived(packet(*requests))
 
     def send_bytes(self, data: bytes) -> None:
         self.protocol.dataReceived(data)

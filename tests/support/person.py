@@ -33,8 +33,9 @@ class LineTransport(Transport):
 
 
 def line_factory(house: House, **settings: Any) -> line.LineFactory:
-    """The house's line factory: one, so that people share their encoders."""
-    if not hasattr(house, "line") or settings:
+    """The house's line factory: one for each of its hubs, so that people share their encoders."""
+    made: line.LineFactory | None = getattr(house, "line", None)
+    if made is None or made.hub is not house.hub or settings:
         house.line = line.factory(  # type: ignore[attr-defined]
             house.hub, Settings(line=LineSettings(**settings)), clock=house.clock.seconds
         )
