@@ -222,7 +222,7 @@ def keep_order(subs: Any) -> None:
         fields = ("target", "room", "duration", "role", "reason")
         common(
             sub,
-            lambda answer: [f"{answer['target']}: {done} ({answer['room']})"],
+            lambda answer: [f"{done}: {answer['target']} ({answer['room']})"],
             lambda chosen: {"command": name, **{one: getattr(chosen, one, None) for one in fields}},
         )
         return sub
@@ -232,8 +232,8 @@ def keep_order(subs: Any) -> None:
     add("unban", "end a ban", whom, "no longer banned")
     add("mute", "let somebody only listen", "a nick, or account:NAME", "muted")
     add("unmute", "let somebody speak again", "a nick, or account:NAME", "may speak again")
-    add("role", "put somebody in charge of the server, or of a room", "a nick, or account:NAME", "has the role now")
-    add("lockdown", "let fewer people in", "off, registration, guests or everyone", "is the lockdown now")
+    add("role", "put somebody in charge of the server, or of a room", "a nick, or account:NAME", "role given")
+    add("lockdown", "let fewer people in", "off, registration, guests or everyone", "lockdown")
     listed: Parser = subs.add_parser(
         "bans", help="who is banned or muted", description="Who is banned or muted.", allow_abbrev=False
     )

@@ -182,7 +182,7 @@ def test_it_keeps_order_on_the_server_and_in_a_room(server: Any) -> None:
     with Wire(address) as ann, Wire(address) as tom:
         ann.enter("ann", "#den")
         tom.enter("tom", "#den")
-        assert "banned (#den)" in chatd(
+        assert "banned: tom (#den)" in chatd(
             server, "admin", "ban", "tom", "--room", "#den", "--for", "1h", "--reason", "spam"
         )
         assert tom.ask("join", room="#den")["error"]["code"] == "BANNED"

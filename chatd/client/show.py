@@ -142,8 +142,9 @@ def _member(view: views.Member, own_nick: str) -> list[Line]:
         "invite": f"{by} invited {who}",
         "lockdown": f"{by} set the lockdown to {who}",
     }[view.change]
+    until = f" until {stamp(view.until).strip('[]')}" if view.until else ""
     reason = f" ({view.reason})" if view.reason else ""
-    return [_told(view, f"{words}{reason}", view.who == own_nick)]
+    return [_told(view, f"{words}{until}{reason}", view.who == own_nick)]
 
 
 def _room(view: views.Room, own_nick: str) -> list[Line]:

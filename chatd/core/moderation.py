@@ -56,7 +56,8 @@ def ordered(context: Context, command: Moderate) -> tuple[Event, ...]:
         event = invite(context, command, room, mine)
     elif mine < OPERATOR:
         where = "the server" if room.id == SERVER_ID else room.name
-        raise Refusal(Code.FORBIDDEN, f"only an operator of {where} may {command.action}", details={"room": room.name})
+        what = "give roles" if command.action == "role" else command.action
+        raise Refusal(Code.FORBIDDEN, f"only an operator of {where} may {what}", details={"room": room.name})
     else:
         event = act(context, command, room, mine)
     return () if event is None else (*keep(room), event)

@@ -66,6 +66,7 @@ def every_event(words: Any, evil: str) -> list[Any]:
         *(views.Message(**place, author=author, kind=kind, body=evil) for kind in ("text", "action", "notice")),
         *(replace(relation, rel=rel) for rel in ("edit", "redact", "react", "unreact", "pin", "unpin")),
         *(replace(member, change=change) for change in ("kick", "ban", "unban", "mute", "unmute", "role", "invite")),
+        replace(member, change="lockdown", until=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
         views.Room(**place, by=evil, changes={"topic": evil, evil: evil}),
         presence,
         *(views.Gap(room=evil, first=1, last=2, reason=reason) for reason in ("retention", "skipped", "permission")),
@@ -86,6 +87,14 @@ def test_nothing_that_others_wrote_does_harm(words: Any) -> None:
         assert shown, event
         for line in shown:
             assert line.isprintable(), (event, line)
+
+
+def test_who_is_muted_is_told_until_when_and_why() -> None:
+    noon = datetime(2031, 5, 4, 12, 0, tzinfo=UTC)
+    place = {"room": "#den", "seq": 3, "event_id": "r:3", "time": noon}
+    mute = views.Member(**place, who="tom", change="mute", by="ann", reason="loud", until=noon)
+    here = noon.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert text(mute) == [f"*** tom was muted by ann until {here} (loud)"]
 
 
 def test_what_one_does_oneself_is_not_told(words: Any) -> None:
