@@ -12,7 +12,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
@@ -35,6 +35,9 @@ from chatd.hub import Hub
 from chatd.hub.hub import new_id
 from chatd.hub.link import Link
 from chatd.listeners import Listener
+
+if TYPE_CHECKING:
+    from chatd.certificates import Certificate
 
 MOST_BYTES = 65_536  # of a line
 MOST_SHOWN = 1000  # sessions or rooms in one answer
@@ -60,12 +63,14 @@ class Admin:
         self,
         hub: Hub,
         listeners: Sequence[Listener] = (),
+        certificate: Callable[[], Certificate | None] = lambda: None,
         *,
         drain: Callable[[], None] | None = None,
         set_level: Callable[[str], None] | None = None,
     ) -> None:
         self.hub = hub
         self.listeners = listeners
+        self.certificate = certificate
         self.is_draining = False
         self._drain = drain
         self._set_level = set_level
@@ -280,9 +285,14 @@ class Admin:
         key = identity.invite_key(self.hub.rules.secret, word)
         expires = self.hub.now() + int(days * 86_400_000_000)
         await self._happen(key, InviteMade(key, expires))
+        shown = self.certificate()
         return {
             "invite": word,
             "expires": moment(expires).isoformat(timespec="minutes"),
+            "host": "" if settings is None else settings.server.host,
+            "certificate": None
+            if shown is None
+            else {"names": shown.names, "fingerprint": shown.fingerprint, "is_own": shown.is_own},
             "listeners": [msgspec.to_builtins(one) for one in self.listeners],
             "registration": self.hub.rules.registration,
         }

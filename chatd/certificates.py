@@ -63,6 +63,11 @@ class Certificate:
         return f"SHA256:{self.first.fingerprint(hashes.SHA256()).hex()}"
 
     @property
+    def is_own(self) -> bool:
+        """Whether nobody else vouches for it: clients have to know its fingerprint."""
+        return self.first.issuer == self.first.subject
+
+    @property
     def until(self) -> datetime:
         """Until when it is good."""
         return self.first.not_valid_after_utc

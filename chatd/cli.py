@@ -20,7 +20,7 @@ COMMANDS = {
     "history": ("chatd.client.commands", "print what was said in a room"),
     "admin": ("chatd.cli_admin", "see and steer the running server"),
     "user": ("chatd.cli_admin", "look after accounts: add, passwd, list, disable"),
-    "invite": ("chatd.cli_admin", "make an invite: a word with which one account can be made"),
+    "invite": ("chatd.cli_invite", "make an invite: a word with which one account can be made"),
     "doctor": ("chatd.cli_doctor", "look at whether a server can run here, and say what to mend"),
     "cert": ("chatd.cli_cert", "make and show certificates, for encrypted connections"),
     "config": ("chatd.cli_config", "write, check and show the settings"),

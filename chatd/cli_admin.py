@@ -1,6 +1,6 @@
-"""`chatd admin`, `chatd user` and `chatd invite`: the operator's commands.
+"""`chatd admin` and `chatd user`: the operator's commands.
 
-They ask the running server by its admin socket. If none runs, those about accounts and invites open the journal
+They ask the running server by its admin socket. If none runs, those about accounts open the journal
 themselves, by the same rules, and leave it again. This module knows the words and what is printed.
 """
 
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 def run(name: str, words: list[str]) -> int:
-    """Run one of the three; raises `OperatorError` for what cannot be done."""
+    """Run one of them; raises `OperatorError` for what cannot be done."""
     parser = PARSERS[name](Parser(prog=f"chatd {name}", allow_abbrev=False))
     try:
         chosen = parser.parse_args(words)
@@ -135,27 +135,6 @@ def place(listener: Json) -> str:
     """A listener in words."""
     spot = listener["path"] or f"{listener['host']}:{listener['port']}"
     return f"{listener['protocol']} {spot}"
-
-
-def show_invite(answer: Json) -> list[str]:
-    """Lines that can be passed on as they are, for each way in."""
-    word = answer["invite"]
-    lines = [f"An invite for one account, good until {answer['expires']}:  {word}", ""]
-    for listener in answer["listeners"]:
-        host = {"127.0.0.1": "localhost", "0.0.0.0": "ADDRESS", "::": "ADDRESS"}.get(listener["host"], listener["host"])
-        if listener["host"] in ("::1", "::") or listener["protocol"] == "metrics":
-            continue
-        if listener["protocol"] in ("detect", "line"):
-            spot = f"nc -U {listener['path']}" if listener["path"] else f"telnet {host} {listener['port']}"
-            lines.append(f"People:   {spot}   then choose a name, and type  /register {word}")
-        if listener["protocol"] in ("detect", "framed"):
-            spot = f"unix:{listener['path']}" if listener["path"] else f"{host}:{listener['port']}"
-            lines.append(f'Programs: {spot}   {{"type":"auth","mechanism":"invite","token":"{word}","account":…}}')
-    if not answer["listeners"]:
-        lines.append(f"In the chat, choose a name, and type  /register {word}")
-    if answer["registration"] == "closed":
-        lines += ["", "This server's registration is closed: set accounts.registration to invite, or it is refused."]
-    return lines
 
 
 # -- the words ------------------------------------------------------------------------------------------------
@@ -277,15 +256,7 @@ def user_parser(parser: Parser) -> Parser:
 DONE = {"add": "made", "passwd": "password changed", "disable": "disabled", "enable": "enabled"}
 
 
-def invite_parser(parser: Parser) -> Parser:
-    parser.description = "Make an invite: a word with which one account can be made."
-    parser.add_argument("--days", type=float, help="for how long it is good (accounts.invite_days)")
-    common(parser, show_invite, lambda chosen: {"command": "invite", "days": chosen.days})
-    return parser
-
-
 PARSERS: dict[str, Callable[[Parser], Parser]] = {
     "admin": admin_parser,
     "user": user_parser,
-    "invite": invite_parser,
 }

@@ -40,6 +40,7 @@ AFTER_RESTART = frozenset(
 )
 AT_ONCE = frozenset(
     {
+        "server.host",
         "server.name",
         "server.network",
         "server.motd",
@@ -85,6 +86,8 @@ AT_ONCE = frozenset(
         "accounts.hash_memory_kib",
         "accounts.hash_passes",
         "accounts.hash_threads",
+        "accounts.scram",
+        "accounts.scram_iterations",
         "tls.certificates",
         "tls.minimum",
         "tls.handshake_seconds",

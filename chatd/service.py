@@ -42,7 +42,7 @@ from chatd.reload import AFTER_RESTART, changes, could_start, in_effect, reloadi
 from chatd.settings import JournalSettings, Settings
 
 if TYPE_CHECKING:
-    from chatd.certificates import Certificates
+    from chatd.certificates import Certificate, Certificates
     from chatd.monitor import Monitor
 
 # An end takes 10 seconds at most, goodbyes and the disk together.
@@ -205,6 +205,10 @@ class ChatService(Service):
             from chatd.certificates import Certificates  # only where there are some: OpenSSL takes a while
         return Certificates(folder, settings.tls.minimum) or None
 
+    def _shown_first(self) -> Certificate | None:
+        """The certificate that is shown to who asks for none by name."""
+        return self._certificates.all[0] if self._certificates else None
+
     def _renew(self, certificates: Certificates | None, hub: Hub) -> None:
         """Show newcomers these certificates."""
         if certificates is None:
@@ -265,7 +269,7 @@ class ChatService(Service):
         if path is None:
             return
         set_level = None if self._observer is None else self._observer.set_level
-        admin = Admin(hub, self.listeners, drain=self._drain, set_level=set_level)
+        admin = Admin(hub, self.listeners, self._shown_first, drain=self._drain, set_level=set_level)
         try:
             path.unlink(missing_ok=True)  # of a server that was killed: this one holds the folder
             with owner_only():
@@ -363,6 +367,7 @@ def rules_of(settings: Settings, durability: str, secret: bytes) -> Rules:
         secret=secret,
         registration=settings.accounts.registration,
         password_chars=settings.accounts.password_chars,
+        scram=settings.accounts.scram,
         lobby=settings.line.lobby,
         quarantine_seconds=settings.accounts.quarantine_hours * 3600,
     )

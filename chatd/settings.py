@@ -61,6 +61,15 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         bool,
         Meta(description="Listen on all addresses, IPv4 and IPv6, whatever interface says."),
     ] = False
+    host: Annotated[
+        str,
+        Meta(
+            description="The name or address by which others reach this server; chatd invite tells it. If empty: the"
+            " first name of the certificate, else what this machine is called.",
+            max_length=253,
+            pattern=r"^[\w.:-]*$",
+        ),
+    ] = ""
     detect: Annotated[
         bool,
         Meta(
@@ -209,6 +218,22 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         int,
         Meta(description="How many passwords are hashed at once; others wait for their turn.", ge=1, le=64),
     ] = 1
+    scram: Annotated[
+        bool,
+        Meta(
+            description="Whether one can log in by scram-sha-256, which does not send the password. For that a second"
+            " hash of it is kept (PBKDF2), which takes no memory and so is easier to guess from than argon2id, should"
+            " the journal be stolen. What was kept, or was not, is put right when its owner next logs in by password."
+        ),
+    ] = True
+    scram_iterations: Annotated[
+        int,
+        Meta(
+            description="How many times that second hash is made. The client does the same at each such login.",
+            ge=4096,
+            le=10_000_000,
+        ),
+    ] = 600_000
 
 
 class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import stat
 import subprocess
@@ -153,19 +152,6 @@ def test_accounts_are_looked_after_whether_the_server_runs_or_not(server: Any, i
             assert made["ok"] is is_good, "an invite is good once"
     assert SECRET not in server.output()
     assert "argon2" not in server.output()
-
-
-def test_an_invite_can_be_passed_on_as_it_is_printed(start_server: Any) -> None:
-    server = start_server("--registration=invite")
-    printed = chatd(server, "invite")
-    [line] = [one for one in printed.splitlines() if f"telnet localhost {server.line_port}" in one]
-    [command] = re.findall(r"(/register \S+)", line)
-    with socket.create_connection((server.host, server.line_port), 10) as person, person.makefile("rwb") as lines:
-        lines.write(f"alice\n{command}\n{SECRET}\n{SECRET}\n/quit\n".encode())
-        lines.flush()
-        heard = lines.read().decode()
-    assert "*** The name alice is yours now." in heard
-    assert [one["account"] for one in asked(server, "user", "list")["accounts"]] == ["alice"]
 
 
 def test_the_page_has_every_command() -> None:

@@ -46,6 +46,7 @@ FLOORS = {
     "chatd.__main__": 5,
     "chatd.cli": 5,
     "chatd.cli_admin": 5,
+    "chatd.cli_invite": 5,
     "chatd.cli_bench": 5,
     "chatd.cli_cert": 5,
     "chatd.cli_doctor": 5,

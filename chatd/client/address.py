@@ -25,6 +25,16 @@ class Address:
     port: int = DEFAULT_PORT
     path: str | None = None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether what is sent there stays on this machine."""
+        if self.path is not None or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+        except ValueError:
+            return False
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
 from typing import Any, TypeVar, Unpack, cast
 
 from chatd.client import verbs
-from chatd.client.encrypted import context_of
 from chatd.client.errors import ChatError
 from chatd.client.face import Event, Face, Wishes
 from chatd.client.happenings import Happening
@@ -41,16 +39,13 @@ class connect:
     chat.close()`.
 
     `address` is `host`, `host:port`, `[v6]:port` or `unix:/path`; if empty, `$CHATD_SERVER` or localhost:1234. The
-    keywords are those of `Wishes`, and `tls`: True for an encrypted connection to a server whose certificate this
-    machine trusts, or a context, such as `chatd.client.encrypted.context_of` makes. Raises
-    `BadAddress` at once; waiting for it, `CannotConnect`, `WrongProtocol`, or `Refused` if the server does
-    not let us in.
+    keywords are those of `Wishes`. Raises `BadAddress` at once; waiting for it, `CannotConnect`, `WrongProtocol`, or
+    `Refused` if the server does not let us in.
     """
 
-    def __init__(self, address: str = "", *, tls: ssl.SSLContext | bool = False, **wishes: Unpack[Wishes]) -> None:
+    def __init__(self, address: str = "", **wishes: Unpack[Wishes]) -> None:
         self._address = address
         self._wishes = wishes
-        self._tls = context_of() if tls is True else tls or None
         self._chat: Chat | None = None
 
     def __await__(self) -> Generator[Any, None, Chat]:
@@ -67,7 +62,7 @@ class connect:
             await self._chat.close()
 
     async def _open(self) -> Chat:
-        chat = Chat(self._address, asyncio.get_running_loop().time(), self._wishes, self._tls)
+        chat = Chat(self._address, asyncio.get_running_loop().time(), self._wishes)
         try:
             await chat._begin()
         except BaseException:
@@ -79,9 +74,8 @@ class connect:
 class Chat(Face):
     """A conversation with a server, over as many connections as it takes. `connect` makes it."""
 
-    def __init__(self, address: str, now: float, wishes: Wishes, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, address: str, now: float, wishes: Wishes) -> None:
         super().__init__(address, now, wishes)
-        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._transport: asyncio.Transport | None = None

@@ -58,7 +58,7 @@ class Chat(Face):
         self._outcomes: dict[int, Reply | ChatError] = {}
         self._forgotten: set[int] = set()
         self._polled: dict[str, Event] = {}
-        self._wire = Wire(self.address)
+        self._wire = Wire(self.address, self._tls)
 
     def __enter__(self) -> Chat:
         return self

@@ -10,6 +10,7 @@ import re
 import ssl
 from hashlib import sha256
 
+CHUNK = 1 << 16
 FINGERPRINT = re.compile(r"(?:SHA256:)?([0-9a-f]{64})", re.IGNORECASE)
 
 
@@ -45,6 +46,47 @@ def pinned(fingerprint: str) -> type[ssl.SSLObject]:
                 raise ssl.SSLCertVerificationError(1, f"it has another certificate: SHA256:{shown}")
 
     return Pinned
+
+
+class Tunnel:
+    """An encrypted connection without its socket: what comes from there goes in here, and what is to go out comes out.
+
+    All of it raises `ssl.SSLError`: this connection is of no use any more.
+    """
+
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self.is_open = False  # whether both have agreed, and one can speak
+        self._agree()
+
+    def receive(self, blob: bytes) -> bytes:
+        """What the other side said, of which this was the next part."""
+        self._incoming.write(blob)
+        if not self.is_open:
+            self._agree()
+        parts = []
+        try:
+            while self.is_open and (part := self._tls.read(CHUNK)):
+                parts.append(part)
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):  # nothing more now, or ever
+            pass
+        return b"".join(parts)
+
+    def send(self, plain: bytes) -> None:
+        """Say something."""
+        self._tls.write(plain)
+
+    def to_send(self) -> bytes:
+        """What is to be written to the socket now."""
+        return self._outgoing.read()
+
+    def _agree(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        self.is_open = True
 
 
 def reason_of(error: ssl.SSLError) -> str:

@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import secrets
+import ssl
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -22,6 +23,7 @@ from chatd import __version__
 from chatd.client import address as addresses
 from chatd.client import happenings, verbs
 from chatd.client.cursor import CursorFile, Remembered
+from chatd.client.encrypted import context_of
 from chatd.client.errors import ChatError, Disconnected
 from chatd.client.happenings import Happening, News
 from chatd.client.login import Login
@@ -50,6 +52,10 @@ class Wishes(TypedDict, total=False):
     - `strict`: if the nick is taken, fail with `Refused` instead of taking the one that the server suggests.
     - `token`: the way back to a guest's identity, from `chat.token` of another time.
     - `account`, `password`: for those who have an account.
+    - `tls`: encrypt. True for a server whose certificate this machine trusts, or a context, such as
+      `chatd.client.encrypted.context_of` makes (False).
+    - `secretly`: prove the password without sending it, if the server has scram-sha-256; without this wish, where the
+      connection is not encrypted and leaves this machine.
     - `register`: make the account (False). `invite`: make it with this invite.
     - `reconnect`: come back when the connection is lost, with nothing missed and nothing sent twice (True).
     - `wait`: seconds to wait for a server that is not there yet; None for ever (10).
@@ -66,6 +72,8 @@ class Wishes(TypedDict, total=False):
     token: str | None
     account: str | None
     password: str | None
+    tls: ssl.SSLContext | bool
+    secretly: bool
     register: bool
     invite: str | None
     reconnect: bool
@@ -83,6 +91,8 @@ class Face(ABC):
 
     def __init__(self, address: str, now: float, wishes: Wishes) -> None:
         self.address = addresses.parse(address or os.environ.get("CHATD_SERVER", ""))
+        tls = wishes.get("tls", False)
+        self._tls = context_of() if tls is True else tls or None
         path = wishes.get("cursor_file")
         self._cursor = None if path is None else CursorFile(path)
         kept = Remembered() if self._cursor is None else self._cursor.holds
@@ -95,6 +105,7 @@ class Face(ABC):
             register=wishes.get("register", False),
             invite=wishes.get("invite"),
             flexible=not wishes.get("strict", False),
+            secretly=wishes.get("secretly", self._tls is None and not self.address.is_local),
         )
         self.session = Session(
             login,
@@ -143,12 +154,12 @@ class Face(ABC):
     @property
     def lag(self) -> float | None:
         """Seconds from asking to answer, as last measured."""
-        return self.session.lag
+        return self.session.link.lag
 
     @property
     def skew(self) -> float | None:
         """Seconds that the server's clock is ahead of ours."""
-        return self.session.skew
+        return self.session.link.skew
 
     @property
     def unanswered(self) -> int:

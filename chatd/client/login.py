@@ -7,12 +7,14 @@ allowed or if we had been inside before: a client that comes back must not be sh
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import Enum, auto
 
 from chatd.client.errors import Refused
+from chatd.client.proof import MECHANISM, Proof
 from chatd.core.codes import Code
 from chatd.core.commands import Auth
-from chatd.core.replies import LoggedIn
+from chatd.core.replies import Challenged, LoggedIn
 from chatd.core.views import Presence
 
 MOST_SUGGESTIONS = 5
@@ -43,7 +45,8 @@ class Verdict(Enum):
 class Login:
     """Who we want to be. `flexible`: another nick will do from the start.
 
-    With `register` or an `invite` the account is made the first time.
+    With `register` or an `invite` the account is made the first time. `secretly`: the password is proved rather than
+    told, if the server knows how.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Login:
         register: bool = False,
         invite: str | None = None,
         flexible: bool = True,
+        secretly: bool = False,
     ) -> None:
         self.wanted = nick
         self.nick = nick
@@ -67,10 +71,21 @@ class Login:
         self.been_inside = False
         self.why = ""  # why we are not called as we wanted
         self._flexible = flexible
+        self._secretly = secretly
+        self._proof: Proof | None = None
         self._suggestions = 0
 
-    def request(self) -> Auth:
-        """The next attempt."""
+    @property
+    def waits(self) -> bool:
+        """Whether the server's mechanisms have to be known first."""
+        return self._secretly and self.token is None and self.password is not None and not self.register
+
+    def request(self, mechanisms: Collection[str] = ()) -> Auth:
+        """The next attempt, with a server that has these mechanisms. Raises `Refused` if there can be none."""
+        self._proof = None
+        if self.waits and MECHANISM in mechanisms and self.password is not None:
+            self._proof = Proof(self.password)
+            return self._with_proof(self._proof.first)
         if self.token is not None:
             return Auth(mechanism="token", token=self.token, nick=self.nick)
         if self.password is not None:
@@ -85,8 +100,26 @@ class Login:
         nick = None if self.nick == account else self.nick
         return Auth(mechanism="password", account=account, nick=nick, password=self.password)
 
+    def _with_proof(self, message: str) -> Auth:
+        account = self.account or self.wanted
+        nick = None if self.nick == account else self.nick
+        return Auth(mechanism="scram-sha-256", account=account, nick=nick, data={"message": message})
+
+    def reply_kind(self, request: Auth) -> type[LoggedIn | Challenged]:
+        """What an ok reply to a request of ours looks like."""
+        first = None if self._proof is None else {"message": self._proof.first}
+        return Challenged if first is not None and request.data == first else LoggedIn
+
+    def challenged(self, reply: Challenged) -> Auth:
+        """The second request of two. Raises `WrongProtocol`."""
+        assert self._proof is not None  # by `reply_kind`
+        return self._with_proof(self._proof.answer(reply))
+
     def accepted(self, reply: LoggedIn) -> None:
-        """We are inside, called so, and have a way back."""
+        """We are inside, called so, and have a way back. Raises `WrongProtocol` if the server is not who it was."""
+        if self._proof is not None:
+            self._proof.check(reply)
+            self._proof = None
         self.register = False
         self.been_inside = True
         self._suggestions = 0

@@ -16,9 +16,10 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from chatd.client import address
+from chatd.client import address, links
 from chatd.client.encrypted import BadFingerprint, context_of
 from chatd.client.errors import BadAddress
+from chatd.client.links import Link
 from chatd.client.nicks import default_nick
 from chatd.client.profiles import Profile, profile
 from chatd.core import names
@@ -67,10 +68,12 @@ def read(name: str, words: list[str]) -> Choices:
     found = _PARSERS[name]().parse_intermixed_args(words)
     chosen = profile(found.profile) if found.profile is not None else None
     server = getattr(found, "address", None) or found.server or (chosen and chosen.server)
-    server = _address(server or os.environ.get("CHATD_SERVER", ""))
+    link = links.read(server or os.environ.get("CHATD_SERVER", ""))
+    server = _address(link.address)
+    invite = found.invite or link.invite or None
     nick = found.nick or (chosen and chosen.nick)
     account: str | None = found.account or (chosen.account if chosen is not None else None)
-    if (found.register or found.invite) and not account:
+    if (found.register or invite) and not account:
         raise OperatorError("account", "which one is to be made?", "name it with --account", Exit.USAGE)
     retry = name in ("connect", "tail") if found.retry is None else found.retry
     waits_for_ever = name == "tail" or (name == "connect" and sys.stdin.isatty())
@@ -81,8 +84,8 @@ def read(name: str, words: list[str]) -> Choices:
         named=bool(nick),
         account=_nick(account) if account else None,
         register=found.register,
-        invite=found.invite,
-        tls=_encryption(found, chosen),
+        invite=invite,
+        tls=_encryption(found, chosen, link),
         rooms=[_room(room) for room in ([rooms] if isinstance(rooms, str) else rooms)],
         retry=retry,
         wait=((None if waits_for_ever else PATIENCE) if found.wait is None else found.wait) if retry else 0.0,
@@ -126,7 +129,8 @@ def _connect() -> Parser:
         "Come in and talk.",
         "Ctrl-D on an empty line leaves. With input that is not a terminal, each line is sent. /help tells more.",
     )
-    parser.add_argument("address", nargs="?", metavar="ADDRESS", help="host, host:port, [v6]:port or unix:/path")
+    places = "host, host:port, [v6]:port, unix:/path, or a link that chatd invite made"
+    parser.add_argument("address", nargs="?", metavar="ADDRESS", help=places)
     parser.add_argument("--room", action="append", help="a room to enter (#lobby); may be given more than once")
     parser.add_argument("--plain", action="store_true", help="no redrawing, no colours: for screen readers, logs")
     return parser
@@ -170,9 +174,9 @@ _PARSERS: dict[str, Callable[[], Parser]] = {
 }
 
 
-def _encryption(found: argparse.Namespace, chosen: Profile | None) -> ssl.SSLContext | None:
-    fingerprint = found.fingerprint or (chosen.fingerprint if chosen is not None else None)
-    if not (found.tls or fingerprint or found.ca or (chosen is not None and chosen.tls)):
+def _encryption(found: argparse.Namespace, chosen: Profile | None, link: Link) -> ssl.SSLContext | None:
+    fingerprint = found.fingerprint or link.fingerprint or (chosen.fingerprint if chosen is not None else None)
+    if not (found.tls or link.tls or fingerprint or found.ca or (chosen is not None and chosen.tls)):
         return None
     try:
         return context_of(fingerprint, found.ca)

@@ -61,7 +61,7 @@ class Session:
         self.dial_at: float | None = now
         self._wall = wall
         self._count = 0
-        self._link = Link(now, wall, self._next)
+        self.link = Link(now, wall, self._next)
         self._outbox = Outbox(chance)
         self._patience = Patience(chance)
         self._patience.begin(now, self.manner.wait)
@@ -93,19 +93,9 @@ class Session:
         return self._outbox.is_full
 
     @property
-    def lag(self) -> float | None:
-        """Seconds from a ping to its answer, as last measured."""
-        return self._link.lag
-
-    @property
-    def skew(self) -> float | None:
-        """Seconds that the server's clock is ahead of ours."""
-        return self._link.skew
-
-    @property
     def hang_up(self) -> bool:
         """Whether the connection is to be closed now."""
-        return self._link.hang_up
+        return self.link.hang_up
 
     # -- asking ----------------------------------------------------------------------------------------------
 
@@ -140,7 +130,7 @@ class Session:
             return []
         self.phase = Phase.ENDED
         self.dial_at = None
-        self._link.hang_up = True
+        self.link.hang_up = True
         why = error or Disconnected("the session was ended before the server answered")
         return [*_turned(self._outbox.empty(), why), happenings.Ended(error=error)]
 
@@ -155,9 +145,10 @@ class Session:
         if self.phase is Phase.ENDED:
             return
         self.phase = Phase.GREETING
-        self._link = Link(now, self._wall, self._next)
-        self._link.say(self.manner.hello())
-        self._link.say(self.login.request())
+        self.link = Link(now, self._wall, self._next)
+        self.link.say(self.manner.hello())
+        if not self.login.waits:
+            self.link.say(self.login.request())
 
     def failed(self, reason: str, now: float) -> list[Happening]:
         """No connection came about."""
@@ -169,8 +160,8 @@ class Session:
             return []
         if self._quitting:
             return self.end()
-        if self._link.farewell is not None:
-            code, words = self._link.farewell
+        if self.link.farewell is not None:
+            code, words = self.link.farewell
             if code in FINAL:
                 return self.end(Refused(code, words or "the server closed the connection"))
             reason = words or reason
@@ -180,26 +171,26 @@ class Session:
 
     def to_send(self) -> bytes:
         """The bytes to write now."""
-        return self._link.to_send()
+        return self.link.to_send()
 
     def next_tick(self, now: float) -> float | None:
         """When `tick` is to be called at the latest, or None."""
         if self.phase not in (Phase.GREETING, Phase.ONLINE):
             return None
-        times = [self._link.next_tick(self.online), self._outbox.next_write(now)]
+        times = [self.link.next_tick(self.online), self._outbox.next_write(now)]
         return min(time for time in times if time is not None)
 
     def tick(self, now: float) -> None:
         """Time has passed."""
         if self.phase in (Phase.GREETING, Phase.ONLINE):
-            self._link.tick(now, self.online)
+            self.link.tick(now, self.online)
             self._pump(now)
 
     def receive(self, chunk: bytes, now: float) -> list[Happening]:
         """Bytes came: what happened."""
         happened: list[Happening] = []
         try:
-            for incoming in self._link.receive(chunk, now):
+            for incoming in self.link.receive(chunk, now):
                 happened += self._open(incoming, now)
         except WrongProtocol as error:
             return happened + self.end(error)
@@ -213,9 +204,10 @@ class Session:
         re = incoming.envelope.re
         if re is None:
             return self._event(incoming, now)
-        inner = self._link.answered(re)
+        inner = self.link.answered(re)
         if inner is not None:
-            reply = wire.read_reply(incoming, REPLY_TO[type(inner)])
+            kind = self.login.reply_kind(inner) if isinstance(inner, commands.Auth) else REPLY_TO[type(inner)]
+            reply = wire.read_reply(incoming, kind)
             if isinstance(reply, Failure):
                 return self._inner_refused(inner, refused(reply.error), now)
             return self._inner_done(inner, reply, now)
@@ -236,15 +228,15 @@ class Session:
                 self.rooms.unreadable(incoming.envelope)
                 return []
             case views.Ping():
-                self._link.ping(now)
+                self.link.ping(now)
                 return []
             case views.Closing():
-                self._link.farewell = (view.code, view.reason)
+                self.link.farewell = (view.code, view.reason)
                 if view.reconnect_after is not UNSET:
-                    self._link.come_back_at = now + view.reconnect_after
+                    self.link.come_back_at = now + view.reconnect_after
                 return []
             case views.Error():
-                self._link.farewell = (view.code, view.message)
+                self.link.farewell = (view.code, view.message)
             case views.Presence():
                 self.login.others_changed(view)
                 if lost := self.rooms.put_out(view, self.nick):
@@ -288,7 +280,10 @@ class Session:
         match command, reply:
             case commands.Hello(), Welcome():
                 self.server = reply
-                self._link.clocks(reply.time, now)
+                self.link.clocks(reply.time, now)
+                return self._log_in() if self.login.waits else []
+            case commands.Auth(), replies.Challenged():
+                self.link.say(self.login.challenged(reply))
             case commands.Auth(), replies.LoggedIn():
                 return self._logged_in(reply, now)
             case commands.Resume(), replies.Resumed():
@@ -299,7 +294,7 @@ class Session:
             case commands.History(), replies.HistoryPage():
                 return self._without_own(self.rooms.page(command.room, reply))
             case commands.Ping(), replies.Pong():
-                self._link.pong(reply, now)
+                self.link.pong(reply, now)
         return []
 
     def _inner_refused(self, command: Command, refusal: Refused, now: float) -> list[Happening]:
@@ -308,7 +303,7 @@ class Session:
         if isinstance(command, commands.Auth):
             return self._not_let_in(refusal, now)
         if refusal.code in LATER and not isinstance(command, commands.Ping):
-            self._link.say_later(command, now + (refusal.retry_after or 1.0))
+            self.link.say_later(command, now + (refusal.retry_after or 1.0))
             return []
         match command:
             case commands.Resume():  # one of the rooms is in the way: one by one
@@ -324,6 +319,13 @@ class Session:
                 return list(self.rooms.no_page(command.room))
         return []
 
+    def _log_in(self) -> list[Happening]:
+        try:
+            self.link.say(self.login.request(() if self.server is None else self.server.auth))
+        except Refused as refusal:
+            return self.end(refusal)
+        return []
+
     def _logged_in(self, reply: replies.LoggedIn, now: float) -> list[Happening]:
         if self.server is None:
             return self.end(WrongProtocol("the server let us in before it answered our hello"))
@@ -336,13 +338,12 @@ class Session:
         happened: list[Happening] = [happenings.Online(nick=login.nick, server=self.server, again=again)]
         if login.nick != wanted:
             happened.append(happenings.KnownAs(wanted=wanted, nick=login.nick, why=login.why))
-        rooms = self.rooms.to_resume()
-        if rooms:
-            self._link.say(commands.Resume(rooms=rooms))
+        if rooms := self.rooms.to_resume():
+            self.link.say(commands.Resume(rooms=rooms))
         for room in self.rooms.without_number():
             self._rejoin(room, "last")
         if self._away is not None:
-            self._link.say(self._away)
+            self.link.say(self._away)
         return happened
 
     def _not_let_in(self, refusal: Refused, now: float) -> list[Happening]:
@@ -350,14 +351,13 @@ class Session:
         if verdict is Verdict.NEVER:
             return self.end(refusal)
         if verdict is Verdict.AT_ONCE:
-            self._link.say(self.login.request())
-            return []
-        self._link.come_back_at = now + (refusal.retry_after or 0.0)
-        self._link.close(refusal.message)
+            return self._log_in()
+        self.link.come_back_at = now + (refusal.retry_after or 0.0)
+        self.link.close(refusal.message)
         return []
 
     def _rejoin(self, room: str, since: Any) -> None:
-        self._link.say(commands.Join(room=room, since=since, key=self._keys.get(room)))
+        self.link.say(commands.Join(room=room, since=since, key=self._keys.get(room)))
 
     # -- inside: what goes out, and when ---------------------------------------------------------------------
 
@@ -366,13 +366,13 @@ class Session:
         return self._count
 
     def _pump(self, now: float) -> None:
-        if self.online and not self.hang_up and not self._link.is_returning:
-            self._link.write(self._outbox.to_write(now))
+        if self.online and not self.hang_up and not self.link.is_returning:
+            self.link.write(self._outbox.to_write(now))
 
     def _fill(self) -> None:
         if self.online:
             for track in self.rooms.behind():
-                self._link.say(commands.History(room=track.name, after=track.seen or 0, limit=PAGE))
+                self.link.say(commands.History(room=track.name, after=track.seen or 0, limit=PAGE))
 
     def _check_size(self, frame: bytes) -> None:
         size, limit = len(frame) - 4, self._limit("frame") or DEFAULT_FRAME
@@ -389,8 +389,8 @@ class Session:
         if been_inside and not self.manner.reconnect:
             return self.end(Disconnected(f"the connection was lost: {reason}"))
         if been_inside and first:
-            self._patience.begin(now, self.manner.away, lasted=now - self._link.since)
-        self.dial_at = self._patience.next(now, self._link.come_back_at)
+            self._patience.begin(now, self.manner.away, lasted=now - self.link.since)
+        self.dial_at = self._patience.next(now, self.link.come_back_at)
         if self.dial_at is None:
             return self.end(CannotConnect(reason))
         return [happenings.Offline(reason=reason, retry_in=self.dial_at - now, first=first)]

@@ -10,12 +10,14 @@ import errno
 import os
 import selectors
 import socket
+import ssl
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from chatd.client.address import Address
+from chatd.client.encrypted import Tunnel
 from chatd.client.reasons import why_lost, why_not
 
 DIAL_SECONDS = 10.0
@@ -34,9 +36,12 @@ class WireNews:
 class Wire:
     """One connection at a time to one address."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, tls: ssl.SSLContext | None = None) -> None:
         self.dial_until: float | None = None
         self._address = address
+        self._tls = tls
+        self._tunnel: Tunnel | None = None
+        self._is_connected = False
         self._selector = selectors.DefaultSelector()
         self._socket: socket.socket | None = None
         self._places: deque[tuple[Any, ...]] = deque()
@@ -69,6 +74,9 @@ class Wire:
         """Send, now or as soon as the other side takes it."""
         if self._socket is None or self.dial_until is not None:
             return
+        if self._tunnel is not None and blob:
+            self._tunnel.send(blob)
+            blob = self._tunnel.to_send()
         self._unsent += blob
         if self._unsent:
             self._send()
@@ -82,7 +90,7 @@ class Wire:
     def wait(self, longest: float | None) -> list[WireNews]:
         """What happened, after waiting for it at most so many seconds; None for as long as it takes."""
         for _, mask in self._selector.select(0 if self._news else longest):
-            if self.dial_until is not None:
+            if not self._is_connected:
                 self._connected()
                 continue
             if mask & selectors.EVENT_WRITE:
@@ -128,10 +136,19 @@ class Wire:
         if code:
             self._next_after(OSError(code, os.strerror(code)))
             return
-        self.dial_until = None
+        self._is_connected = True
         if self._socket.family != getattr(socket, "AF_UNIX", None):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.modify(self._socket, selectors.EVENT_READ)
+        if self._tls is None:
+            self._ready()
+            return
+        self._tunnel = Tunnel(self._tls, self._address.host)
+        self._unsent += self._tunnel.to_send()
+        self._send()
+
+    def _ready(self) -> None:
+        self.dial_until = None
         self._news.append(WireNews())
 
     def _fail(self, error: OSError) -> None:
@@ -158,17 +175,42 @@ class Wire:
         except BlockingIOError:
             return
         except OSError as error:
-            self._close()
-            self._news.append(WireNews(lost=why_lost(error)))
+            self._lose(error)
             return
-        if chunk:
+        if not chunk:
+            self._lose(None)
+        elif self._tunnel is None:
             self._news.append(WireNews(chunk=chunk))
         else:
-            self._close()
-            self._news.append(WireNews(lost=why_lost(None)))
+            self._decrypt(self._tunnel, chunk)
+
+    def _decrypt(self, tunnel: Tunnel, chunk: bytes) -> None:
+        try:
+            plain = tunnel.receive(chunk)
+        except ssl.SSLError as error:
+            self._unsent += tunnel.to_send()  # the alert that says why
+            self._send()
+            self._lose(error)
+            return
+        self._unsent += tunnel.to_send()
+        if self._unsent:
+            self._send()
+        if tunnel.is_open and self.dial_until is not None:
+            self._ready()
+        if plain:
+            self._news.append(WireNews(chunk=plain))
+
+    def _lose(self, error: OSError | None) -> None:
+        if self.dial_until is not None:  # both have not agreed how to encrypt
+            self._fail(error or ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+            return
+        self._close()
+        self._news.append(WireNews(lost=why_lost(error)))
 
     def _close(self) -> None:
         self.dial_until = None
+        self._is_connected = False
+        self._tunnel = None
         self._unsent.clear()
         if self._socket is not None:
             self._selector.unregister(self._socket)

@@ -18,23 +18,23 @@ from twisted.internet import error
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.client import verbs
 from chatd.client.address import Address
-from chatd.client.errors import ChatError
+from chatd.client.errors import ChatError, Disconnected
 from chatd.client.face import Event, Face, Wishes
 from chatd.client.happenings import Happening
 from chatd.client.reasons import shown, why_lost, why_not
 from chatd.client.rooms import Since
+from chatd.client.tx_wire import DIAL_SECONDS, Wire
 from chatd.client.verbs import Item, Looking, Moderating, Relating, RoomChanges, Saying, Spot, TypingState
 from chatd.core import commands, replies
 from chatd.core.commands import Action, Command, Rel
 from chatd.core.replies import Reply
 
-DIAL_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
 
 R = TypeVar("R", bound=Reply)
@@ -59,7 +59,8 @@ class Chat(Face):
         self.reactor = reactor
         self._endpoint = endpoint or self._usual_endpoint()
         self._asked: dict[int, Deferred[Any]] = {}
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
+        self._opening: Wire | None = None  # there is no encryption yet
         self._timer: IDelayedCall | None = None
         self._dial_timer: IDelayedCall | None = None
         self._waiters: list[Deferred[None]] = []
@@ -261,6 +262,8 @@ class Chat(Face):
         self._take_in(self.session.end())
         if self._dial_timer is not None and self._dial_timer.active():
             self._dial_timer.cancel()
+        if self._opening is not None:
+            self._opening.give_up(Disconnected("the session is over"))
 
     def _dial_when_due(self) -> None:
         at = self.session.dial_at
@@ -269,7 +272,7 @@ class Chat(Face):
 
     def _dial(self) -> None:
         self.session.dialling()
-        factory = Factory.forProtocol(_Wire)
+        factory = Factory.forProtocol(Wire)
         factory.chat = self  # type: ignore[attr-defined]  # Twisted gives its protocols their factory
         self._endpoint.connect(factory).addErrback(self._not_connected)
 
@@ -320,7 +323,7 @@ class Chat(Face):
         if self._wire is not None and self._wire.transport is not None:
             blob = self.session.to_send()
             if blob:
-                self._wire.transport.write(blob)
+                self._wire.write(blob)
             if self.session.hang_up:
                 self._wire.transport.abortConnection()  # type: ignore[attr-defined]  # every stream has it
         self._set_timer()
@@ -345,25 +348,6 @@ class Chat(Face):
             answer.errback(outcome)
         else:
             answer.callback(outcome)
-
-
-class _Wire(Protocol):
-    """One connection: passes on what comes."""
-
-    def connectionMade(self) -> None:
-        self.chat: Chat = self.factory.chat  # see _dial
-        no_delay = getattr(self.transport, "setTcpNoDelay", None)
-        if no_delay is not None:
-            no_delay(True)
-        self.chat._wire = self
-        self.chat.session.connected(self.chat.reactor.seconds())
-        self.chat._flush()
-
-    def dataReceived(self, data: bytes) -> None:
-        self.chat._take_in(self.chat.session.receive(data, self.chat.reactor.seconds()))
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted gives a default
-        self.chat._connection_lost(reason)
 
 
 def _failed() -> Deferred[Any]:

@@ -15,6 +15,7 @@ from chatd.core.entrance import ignored_by, token_of
 from chatd.core.events import Became, Entry, Fate
 from chatd.core.limits import Rules
 from chatd.core.lists import role_of
+from chatd.core.questions import Proven
 from chatd.core.replay import plan
 from chatd.core.replies import Reply
 from chatd.core.state import State
@@ -46,17 +47,19 @@ WORDS = {
 }
 
 
-def logged_in(context: Context, command: commands.Auth, entry: Entry, known: dict[str, int] | None) -> Reply:
+def logged_in(context: Context, command: commands.Auth, entry: Entry, known: Proven | None) -> Reply:
     user = context.me.user
+    cursors = {} if known is None else known.cursors
     return replies.LoggedIn(
         re=command.id,
         session=context.session_id,
         nick=user.nick,
         # Who was in already knows them, and what was read where.
-        rooms=[] if known is None and user.account is not None else known_rooms(context, known or {}),
+        rooms=[] if known is None and user.account is not None else known_rooms(context, cursors),
         account=UNSET if user.account is None else user.account,
         token=token_of(context),
         ignored=ignored_by(context.state, user),
+        data=UNSET if known is None or not known.scram else {"message": known.scram},
     )
 
 

@@ -14,6 +14,7 @@ from chatd.core.context import Context
 from chatd.core.doors import banned, check_entry, who_comes
 from chatd.core.effects import Answer, Append, Effect, Greet, Leave
 from chatd.core.events import LoggedIn, NickChanged
+from chatd.core.limits import Rules
 from chatd.core.replies import NickTaken, Pong, Welcome
 from chatd.core.sizes import check_size
 from chatd.core.state import State, User
@@ -21,13 +22,9 @@ from chatd.core.views import moment
 
 VERSIONS = (1,)
 CAPABILITIES = frozenset({"echo", "presence", "typing", "relations", "data", "bot"})
-MECHANISMS = ("guest", "token", "password", "register", "invite")
-# What each kind of registration leaves of them.
-MECHANISMS_OF = {
-    "open": MECHANISMS,
-    "invite": ("guest", "token", "password", "invite"),
-    "closed": ("guest", "token", "password"),
-}
+MECHANISMS = ("guest", "token", "password", "scram-sha-256", "register", "invite")
+# What each kind of registration takes away from them.
+WITHOUT: dict[str, tuple[str, ...]] = {"open": (), "invite": ("register",), "closed": ("register", "invite")}
 
 
 def hello(context: Context, command: Hello) -> list[Effect]:
@@ -48,7 +45,7 @@ def hello(context: Context, command: Hello) -> list[Effect]:
         network=rules.network,
         time=moment(context.now),
         limits=rules.limits.told(trusted=context.trusted),
-        auth=list(MECHANISMS_OF[rules.registration]),
+        auth=mechanisms(rules),
         registration=rules.registration,
         durability=rules.durability,
         motd=rules.motd or UNSET,
@@ -137,6 +134,12 @@ def nick_refused(context: Context, code: Code, reason: str, wish: str) -> Refusa
     suggestion = names.suggest(near, lambda nick: not context.state.nick_taken(nick, ""))
     owned = {} if account is None else {"account": account.name}
     return Refusal(code, reason, details={"suggestion": suggestion, **owned})
+
+
+def mechanisms(rules: Rules) -> list[str]:
+    """Those of `auth` that this server knows."""
+    without = (*WITHOUT[rules.registration], *(() if rules.scram else ("scram-sha-256",)))
+    return [one for one in MECHANISMS if one not in without]
 
 
 def ping(context: Context, command: Ping) -> list[Effect]:

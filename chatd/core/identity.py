@@ -16,10 +16,11 @@ from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Auth
 from chatd.core.context import UNASKED, Context
 from chatd.core.doors import Who, check_entry, check_registration
-from chatd.core.effects import Append, Effect, Fetch
-from chatd.core.entrance import MECHANISMS_OF, enter_as_guest, enter_by_token, nick_for, nick_refused
+from chatd.core.effects import Answer, Append, Effect, Fetch
+from chatd.core.entrance import enter_as_guest, enter_by_token, mechanisms, nick_for, nick_refused
 from chatd.core.events import AccountMade, Became, Event, LoggedIn, NickChanged, PasswordChanged
-from chatd.core.questions import CursorsWanted, Hashed, HashWanted, Proof, Proven
+from chatd.core.questions import Challenge, ChallengeWanted, CursorsWanted, Hashed, HashWanted, Proof, Proven
+from chatd.core.replies import Challenged
 from chatd.core.state import reads_as
 from chatd.core.text import clean_line
 
@@ -27,20 +28,20 @@ PASSWORD_BYTES = 1024
 INVITE_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none of them looks like another
 INVITE = re.compile(rf"[{INVITE_LETTERS}]{{4}}(-[{INVITE_LETTERS}]{{4}}){{3}}")
 DEVICE_CHARACTERS = 64
+MESSAGE_CHARACTERS = 2048
 WRONG = "the account or the password is wrong"
 
 
 def auth(context: Context, command: Auth) -> list[Effect]:
     """Let somebody in; or make an account of a guest who is in, or let the guest go over to an account."""
-    mechanism = MECHANISM.get(command.mechanism)
-    if mechanism is None:
-        known = MECHANISMS_OF[context.rules.registration]
+    if command.mechanism == "scram-sha-256" and not context.rules.scram:
+        known = mechanisms(context.rules)
         raise Refusal(
             Code.AUTH_FAILED,
-            f"this server does not know the mechanism {command.mechanism!r}; it knows {', '.join(known)}",
-            details={"auth": list(known)},
+            f"this server does not use the mechanism {command.mechanism}; it uses {', '.join(known)}",
+            details={"auth": known},
         )
-    return mechanism(context, command)
+    return MECHANISM[command.mechanism](context, command)
 
 
 def guest(context: Context, command: Auth) -> list[Effect]:
@@ -55,7 +56,7 @@ def token(context: Context, command: Auth) -> list[Effect]:
     event = enter_by_token(context, command.token, command.nick)
     if context.known is UNASKED:
         return [Fetch(CursorsWanted(reads_as(event.user_id, event.device)))]
-    return [Append((event,), known=context.known)]
+    return [Append((event,), known=Proven(context.known))]
 
 
 def check_outside(context: Context) -> None:
@@ -82,14 +83,37 @@ def password(context: Context, command: Auth) -> list[Effect]:
         raise Refusal(Code.AUTH_FAILED, WRONG)
     if new is not None:
         return change_password(context, new)
-    return [Append((log_in(context, command, name),), known=context.known.cursors)]
+    return [Append((log_in(context, command, name),), known=context.known)]
 
 
-def proof(context: Context, command: Auth, name: str, key: str = "") -> Proof:
+def scram(context: Context, command: Auth) -> list[Effect]:
+    """As with a password, which the client proves to know without telling it: `data: {message: …}`, twice."""
+    name = command.account or command.nick
+    message = command.data.get("message") if isinstance(command.data, dict) else None
+    if not name or not isinstance(message, str) or len(message) > MESSAGE_CHARACTERS:
+        raise Refusal(
+            Code.INVALID_PARAMS,
+            "the mechanism scram-sha-256 needs account and data: {message: …}, of at most"
+            f" {MESSAGE_CHARACTERS} characters",
+        )
+    if context.session is not None and context.session.user.account is not None:
+        raise Refusal(Code.INVALID_PARAMS, f"you are logged in already, as {context.session.user.account}")
+    if context.known is UNASKED:
+        asked = proof(context, command, name, scram=message)
+        is_first = not message.startswith("c=")
+        return [Fetch(ChallengeWanted(name, asked.user_id, message) if is_first else asked)]
+    if isinstance(context.known, Challenge):
+        return [Answer(Challenged(re=command.id, data={"message": context.known.message}))]
+    if context.known is None:
+        raise Refusal(Code.AUTH_FAILED, WRONG)
+    return [Append((log_in(context, command, name),), known=context.known)]
+
+
+def proof(context: Context, command: Auth, name: str, key: str = "", scram: str = "") -> Proof:
     """The question whether this is the password. For an account that cannot be used it is never right."""
     account = context.state.accounts.called(name[:256])
     user_id = "" if account is None or account.disabled else account.id
-    return Proof(name, user_id, command.password or "", reads_as(user_id, device_of(command)), key)
+    return Proof(name, user_id, command.password or "", reads_as(user_id, device_of(command)), key, scram)
 
 
 def log_in(context: Context, command: Auth, name: str) -> LoggedIn | Became:
@@ -151,7 +175,7 @@ def register(context: Context, command: Auth) -> list[Effect]:
     if session is None:
         bot = "bot" in context.caps
         login = LoggedIn(context.session_id, user_id, name, name, bot, device_of(command))
-        return [Append((account, login), known={})]
+        return [Append((account, login), known=Proven({}))]
     renamed: tuple[Event, ...] = () if session.user.nick == name else (NickChanged(user_id, name),)
     return [Append((*renamed, account))]
 
@@ -204,6 +228,7 @@ MECHANISM: dict[str, Callable[[Context, Auth], list[Effect]]] = {
     "guest": guest,
     "token": token,
     "password": password,
+    "scram-sha-256": scram,
     "register": register,
     "invite": register,
 }

@@ -78,5 +78,6 @@ class Rules(Struct, frozen=True, kw_only=True):
     token_seconds: float = 365 * 86400.0
     registration: Literal["open", "invite", "closed"] = "open"
     password_chars: int = 8
+    scram: bool = True
     lobby: str = "#lobby"
     quarantine_seconds: float = 0.0

@@ -128,7 +128,8 @@ class Proof(Question, frozen=True):
     """Whether this is the password of an account; the hub sees to it, and how often. Answered `Proven` or None.
 
     `account` is the name as it was typed; `user_id` is empty if there is no such account, which takes as long.
-    `key` is that of the bookmark that is wanted as well, `reads_as` whose cursors.
+    `key` is that of the bookmark that is wanted as well, `reads_as` whose cursors. With `scram`, the
+    client-final-message (RFC 5802) takes the place of the password.
     """
 
     account: str
@@ -136,13 +137,33 @@ class Proof(Question, frozen=True):
     password: str
     reads_as: str = ""
     key: str = ""
+    scram: str = ""
 
 
 class Proven(Struct, frozen=True):
-    """The password was right. `bookmark` and `cursors` are what was asked for with it."""
+    """The password was right. `bookmark` and `cursors` are what was asked for with it; `scram` is the
+    server-final-message."""
 
     cursors: dict[str, int]
     bookmark: KeptBookmark | None = None
+    scram: str = ""
+
+
+class ChallengeWanted(Question, frozen=True):
+    """The server-first-message (RFC 5802) to this client-first-message; the hub sees to it. Answered `Challenge`.
+
+    `account` and `user_id` are as in `Proof`.
+    """
+
+    account: str
+    user_id: str
+    message: str
+
+
+class Challenge(Struct, frozen=True):
+    """What the client is to answer with the password that it knows."""
+
+    message: str
 
 
 class HashWanted(Question, frozen=True):

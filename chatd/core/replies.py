@@ -73,6 +73,13 @@ class LoggedIn(Reply, frozen=True, kw_only=True):
     account: str | UnsetType = UNSET
     token: str | UnsetType = UNSET
     ignored: list[str] | UnsetType = UNSET
+    data: dict[str, str] | UnsetType = UNSET  # of scram-sha-256: the server proves that it knows the password, too
+
+
+class Challenged(Reply, frozen=True, kw_only=True):
+    """To the first `auth` of scram-sha-256: `data.message` is what the second is to answer."""
+
+    data: dict[str, str]
 
 
 class CameIn(LoggedIn, frozen=True, kw_only=True):
@@ -187,6 +194,7 @@ ALL: tuple[type[Reply], ...] = (
     Done,
     Welcome,
     LoggedIn,
+    Challenged,
     Pong,
     NickTaken,
     Joined,

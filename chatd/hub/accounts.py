@@ -6,16 +6,21 @@ further than here.
 
 from __future__ import annotations
 
+import hmac
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from chatd.core import effects
+from chatd.core.codes import Code, Refusal
 from chatd.core.comeback import account_key
 from chatd.core.events import PasswordRehashed
+from chatd.core.names import fold
 from chatd.core.questions import (
     BookmarkWanted,
+    Challenge,
+    ChallengeWanted,
     CursorsWanted,
     Hashed,
     HashWanted,
@@ -27,6 +32,7 @@ from chatd.core.questions import (
     VerifierWanted,
 )
 from chatd.core.views import Closing, Renamed
+from chatd.hub import scram
 from chatd.hub.guesses import Guesses
 from chatd.hub.hashing import Hasher
 from chatd.settings import AccountSettings, Settings
@@ -68,6 +74,8 @@ class Accounts:
         """Answer what is about passwords; everything else is for others."""
         if isinstance(question, Proof | HashWanted):
             self.hasher.check_free(len(self._queue))
+        if isinstance(question, ChallengeWanted):
+            return ensureDeferred(self.challenge(link, question))
         if isinstance(question, Proof):
             return ensureDeferred(self.prove(link, question))
         if isinstance(question, HashWanted):
@@ -98,7 +106,12 @@ class Accounts:
         """Wrong passwords and nobody's take the same way and the same time."""
         journal = self.hub.journal
         kept = await journal.ask(VerifierWanted(question.user_id))
-        is_right, is_old = await self.hasher.is_right(kept, question.password)
+        is_old, signature = False, None
+        if question.scram:
+            signature = self.signature(link, question, kept or "")
+            is_right = signature is not None
+        else:
+            is_right, is_old = await self.hasher.is_right(kept, question.password)
         if not is_right:
             self.hub.counts.wrong_passwords_total += 1
             self.log.info("wrong password session={session}", session=link.id)
@@ -108,11 +121,27 @@ class Accounts:
             self.hub.propose((anew,), None)
         cursors = await journal.ask(CursorsWanted(question.reads_as))
         if not question.key:
-            return Proven(cursors)
+            return Proven(cursors, scram=signature or "")
         visit = self.hub.comebacks.visits.get(question.key)
         if visit is not None:  # by another connection, or one that has just ended
             return Proven(cursors, KeptBookmark(visit.bookmark(), self.hub.now()))
         return Proven(cursors, await journal.ask(BookmarkWanted(question.key)))
+
+    async def challenge(self, link: Link, question: ChallengeWanted) -> Challenge:
+        """Begin an exchange of scram-sha-256; nobody's account is asked what somebody's is. Raises `Refusal`."""
+        kept = await self.hub.journal.ask(VerifierWanted(question.user_id)) or ""
+        name, iterations = fold(question.account), self.hasher.scram_iterations
+        keys = scram.keys(kept.partition(" ")[2]) or scram.nobodys(self.hub.rules.secret, name, iterations)
+        link.exchange = scram.Exchange(name, kept, keys, question.message)
+        return Challenge(link.exchange.challenge)
+
+    def signature(self, link: Link, question: Proof, kept: str) -> str | None:
+        """The server-final-message, if the exchange that was begun ends well. Raises `Refusal`."""
+        exchange, link.exchange = link.exchange, None
+        if exchange is None or exchange.account != fold(question.account):
+            raise Refusal(Code.INVALID_PARAMS, "the exchange begins with a client-first-message, for the same account")
+        signature = exchange.finish(question.scram)
+        return signature if hmac.compare_digest(exchange.kept, kept) else None  # it was changed meanwhile
 
     async def hash(self, question: HashWanted) -> Hashed:
         """What is to be kept of a password, if the invite that may be there is good."""

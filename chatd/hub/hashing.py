@@ -1,5 +1,7 @@
 """Hashing of passwords: argon2id (RFC 9106), beside the loop, a few at a time.
 
+What is kept of a password is what argon2 makes of it and, behind a space, what `scram` does, if it is used.
+
 A hash takes much memory and some hundredths of a second, on purpose. It is made on threads of its own, which are few,
 so that logins at once wait for each other and not the loop for them; argon2 itself gives up the interpreter's lock.
 More than `MOST_WAITING` are refused. Where there are no threads, on a test's clock, it is done at once.
@@ -16,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from chatd.core.codes import Code, Refusal
+from chatd.hub import scram
 from chatd.settings import AccountSettings
 
 MOST_WAITING = 200
@@ -38,6 +41,11 @@ class Hasher:
         if self._pool is not None:
             self._pool.adjustPoolsize(0, settings.hash_threads)
 
+    @property
+    def scram_iterations(self) -> int:
+        """How many times the second hash is made."""
+        return self._settings.scram_iterations
+
     def stop(self) -> None:
         """End the threads; nothing is hashed any more."""
         pool, self._pool = self._pool, None
@@ -47,25 +55,32 @@ class Hasher:
 
     def hashed(self, password: str) -> Deferred[str]:
         """What is to be kept of a password."""
-        return self._later(lambda hasher: str(hasher.hash(password.encode("utf-8", "surrogatepass"))))
+        return self._later(lambda hasher: self._hash(hasher, password))
 
     def is_right(self, kept: str | None, password: str) -> Deferred[tuple[bool, bool]]:
         """Whether a password is the one of which this is kept, and whether it should be hashed anew.
 
         Nothing that is kept is compared with a hash of nobody's, so that it takes as long.
         """
-        return self._later(lambda hasher: self._compare(hasher, kept, password.encode("utf-8", "surrogatepass")))
+        return self._later(lambda hasher: self._compare(hasher, kept, password))
 
-    def _compare(self, hasher: Any, kept: str | None, password: bytes) -> tuple[bool, bool]:
+    def _hash(self, hasher: Any, password: str) -> str:
+        made = hasher.hash(password.encode("utf-8", "surrogatepass"))
+        keys = scram.make(password, self._settings.scram_iterations) if self._settings.scram else ""
+        return f"{made} {keys}".rstrip()
+
+    def _compare(self, hasher: Any, kept: str | None, password: str) -> tuple[bool, bool]:
         from argon2.exceptions import InvalidHashError, VerificationError
 
         if not self._nobody:
             self._nobody = hasher.hash(secrets.token_bytes(16))
+        made, _, keys = (kept or self._nobody).partition(" ")
         try:
-            hasher.verify(kept or self._nobody, password)
+            hasher.verify(made, password.encode("utf-8", "surrogatepass"))
         except (VerificationError, InvalidHashError):
             return False, False
-        return bool(kept), hasher.check_needs_rehash(kept or self._nobody)
+        iterations = self._settings.scram_iterations if self._settings.scram else 0
+        return bool(kept), hasher.check_needs_rehash(made) or not scram.is_made_so(keys, password, iterations)
 
     def _hasher(self) -> Any:
         if self._made is None:

@@ -11,6 +11,7 @@ from chatd.core.commands import Command
 if TYPE_CHECKING:
     from chatd.core.state import Session
     from chatd.hub.replay import Feed
+    from chatd.hub.scram import Exchange
     from chatd.hub.visit import Visit
 
 
@@ -34,6 +35,7 @@ class Link:
         "caps",
         "connection",
         "dropped",
+        "exchange",
         "feeds",
         "full",
         "full_since",
@@ -74,6 +76,7 @@ class Link:
         self.gone = False
         self.pinged = False
         self.visit: Visit | None = None  # of somebody who was told a word to come back with
+        self.exchange: Exchange | None = None  # a login by scram-sha-256 that is half done
         self.trusted = True  # rates and connection caps do not hold for it
 
     def is_busy(self) -> bool:

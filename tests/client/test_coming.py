@@ -184,8 +184,8 @@ def test_it_shows_signs_of_life_and_measures_lag_and_skew(script: Any) -> None:
     tom.now += 0.25
     their_time = views.moment(int((tom.now - 0.125 + tom.session._wall + 100) * 1e6))
     tom.tells(replies.Pong(re=ping.id, time=their_time))
-    assert tom.session.lag == pytest.approx(0.25)
-    assert tom.session.skew == pytest.approx(100, abs=1e-3)
+    assert tom.session.link.lag == pytest.approx(0.25)
+    assert tom.session.link.skew == pytest.approx(100, abs=1e-3)
 
 
 def test_a_ping_is_answered(script: Any, words: Any) -> None:
