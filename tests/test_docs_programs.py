@@ -24,7 +24,9 @@ from support.pages import TREE, Block, blocks, page
 from chatd import cli
 from chatd.cli import COMMANDS
 from chatd.client.profiles import _File as Profiles
+from chatd.client.slash import SLASHES
 from chatd.errors import Exit
+from chatd.protocols.line_commands import VERBS
 
 RUN_SECONDS = 30
 
@@ -289,3 +291,21 @@ def test_the_readme_and_the_check_run_the_same() -> None:
     extra = re.findall(r"pip install '\.\[(\w+)\]'", tests)
     assert extra
     assert all(re.search(rf"^{name} =$", page("setup.cfg"), re.MULTILINE) for name in extra)
+
+
+GUIDE = [line for one in blocks("") if one.page == "docs/how-to/talk.md" for line in one.text.splitlines()]
+
+
+@pytest.mark.parametrize("line", GUIDE)
+def test_what_the_guide_for_people_says_can_be_typed(line: str, server: Any) -> None:
+    """The same for the line port and for the client; the words after three blanks say what comes of it."""
+    typed = line.split("   ")[0]
+    word = typed.partition(" ")[0].removeprefix("/")
+    assert word in VERBS
+    assert word in SLASHES
+    with socket.create_connection((server.host, server.line_port), 10) as person, person.makefile("rwb") as lines:
+        lines.write(f"ann\n/join #gardening\nred tulips\n{typed.replace('41', '1')}\n/quit\n".encode())
+        lines.flush()
+        heard = lines.read().decode()
+    assert not re.search(r"\([A-Z_]+\)", heard), heard
+    assert "There is no /" not in heard
