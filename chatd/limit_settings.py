@@ -66,6 +66,14 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         int,
         Meta(description="How many logins a minute one address may make; 0 is no limit.", ge=0, le=1_000_000),
     ] = 60
+    keys_per_minute: Annotated[
+        int,
+        Meta(
+            description="How many keys of rooms a minute one address may try, right ones too; 0 is no limit.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 30
     connections_per_address: Annotated[
         int,
         Meta(

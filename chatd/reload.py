@@ -60,6 +60,7 @@ AT_ONCE = frozenset(
         "limits.messages_per_second",
         "limits.messages_burst",
         "limits.logins_per_minute",
+        "limits.keys_per_minute",
         "limits.connections_per_address",
         "limits.connections_per_private_address",
         "limits.connections",

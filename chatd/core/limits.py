@@ -28,6 +28,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     messages_per_second: float = 2.0
     messages_burst: int = 10
     logins_per_minute: int = 60
+    keys_per_minute: int = 30
     connections_per_address: int = 16
     connections_per_private_address: int = 256
     connections: int = 0
@@ -60,6 +61,7 @@ NOT_FOR_TRUSTED = (
     "requests_per_second",
     "requests_burst",
     "logins_per_minute",
+    "keys_per_minute",
     "connections_per_address",
     "connections_per_private_address",
 )

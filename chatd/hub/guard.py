@@ -1,10 +1,11 @@
 """The guard: who may come in, and how fast they may talk. The limit falls on the one who floods, not on others.
 
-It counts connections by address and gives out tokens by user and by address: a bucket of `messages_burst` that fills
-at `messages_per_second`, and another of `requests_burst` for all that is no message. A user's many connections share
-one bucket, so another connection gains nothing. An address has a larger one, for all the users that its connections
-may carry, so another name gains little; a public IPv6 network of 64 bits counts as one address. In `trusted_networks`
-none of this holds. What is full again is forgotten, so memory does not grow with who was here.
+It counts connections by address and gives out tokens by user and by address: a bucket of `messages_burst` that fills at
+`messages_per_second`, another of `requests_burst` for all that is no message, and by address one for logins and one for
+keys of rooms. A user's many connections share one bucket, so another connection gains nothing. An address has a larger
+one, for all the users that its connections may carry, so another name gains little; a public IPv6 network of 64 bits
+counts as one address. In `trusted_networks` none of this holds. What is full again is forgotten, so memory does not
+grow with who was here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import lru_cache
 
 from chatd.core.addresses import Place, is_private, parsed
 from chatd.core.codes import Code, Refusal
-from chatd.core.commands import Auth, Command, Moderate, Nick, Quit, Relate, Resume, Send, Set
+from chatd.core.commands import Auth, Command, Join, Moderate, Nick, Quit, Relate, Resume, Send, Set
 from chatd.core.limits import Limits
 
 SAID = Send | Relate | Set | Nick | Moderate  # what is shown to others, and so counts as a message
@@ -86,7 +87,7 @@ class Guard:
     def __init__(self, limits: Limits, seconds: Callable[[], float]) -> None:
         self.seconds = seconds
         self.connections: dict[str, int] = {}
-        self.by_user, self.by_address, self.logins = Rate(0, 0), Rate(0, 0), Rate(0, 0)
+        self.by_user, self.by_address, self.logins, self.keys = Rate(0, 0), Rate(0, 0), Rate(0, 0), Rate(0, 0)
         self.requests_by_user, self.requests_by_address = Rate(0, 0), Rate(0, 0)
         self.change(limits)
 
@@ -100,6 +101,7 @@ class Guard:
         self.by_user.change(rate, burst, now)
         self.by_address.change(rate * many, burst * many, now)
         self.logins.change(limits.logins_per_minute / 60, limits.logins_per_minute, now)
+        self.keys.change(limits.keys_per_minute / 60, limits.keys_per_minute, now)
         rate, burst = limits.requests_per_second, limits.requests_burst
         self.requests_by_user.change(rate, burst, now)
         self.requests_by_address.change(rate * many, burst * many, now)
@@ -155,6 +157,8 @@ class Guard:
             wait = wait or self.requests_by_address.wait(address, now)
             if wait:
                 raise too_fast("requests_per_second", self.limits.requests_per_second, "requests a second", wait)
+            if isinstance(command, Join) and command.key and (wait := self.keys.wait(address, now)):
+                raise too_fast("keys_per_minute", self.limits.keys_per_minute, "keys a minute", wait)
 
 
 @lru_cache(maxsize=4096)

@@ -83,6 +83,20 @@ def test_connections_from_one_address_are_counted(address: str, most: int) -> No
     assert len(house.hub.guard.connections) == 2
 
 
+def test_keys_are_not_found_by_trying() -> None:
+    """From one address, under whatever name; right ones count as well, and joining without a key does not."""
+    house = House(keys_per_minute=3)
+    owner = house.come("ann", "#den")
+    assert owner.ask("set", room="#den", changes={"key": "4711"})["ok"]
+    codes = []
+    for n in range(4):
+        with_many_names = house.come(f"tom{n}", address="10.0.0.1")
+        assert with_many_names.ask("join", room="#lobby")["ok"]
+        codes.append(with_many_names.ask("join", room="#den", key=f"{n}")["error"]["code"])
+    assert codes == ["BAD_KEY", "BAD_KEY", "BAD_KEY", "RATE_LIMITED"]
+    assert house.come("tim", address="10.0.0.2").ask("join", room="#den", key="4711")["ok"]
+
+
 def test_logins_from_one_address_are_limited() -> None:
     house = House(logins_per_minute=3)
     for n in range(3):
