@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,7 +187,12 @@ class Hangup:
 
     def _ignore(self) -> None:
         self._is_over = True
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # A signal of this very moment is ignored as well, but Python would print that it was.
+        hook, sys.unraisablehook = sys.unraisablehook, lambda told: None
+        try:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        finally:
+            sys.unraisablehook = hook
 
     def _signalled(self, number: int, frame: object) -> None:
         # Signals interrupt whatever runs; the reactor takes this up between two of its turns.

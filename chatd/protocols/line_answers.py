@@ -284,6 +284,7 @@ ANSWERS: dict[type[Reply], Callable[[Any, Any, float], list[str]]] = {
     replies.Done: done_lines,
     replies.Welcome: welcome_lines,
     replies.LoggedIn: logged_in_lines,
+    replies.Challenged: plain_lines,
     replies.CameIn: came_in_lines,
     replies.CameBack: came_back_lines,
     replies.Pong: pong_lines,

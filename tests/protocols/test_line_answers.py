@@ -157,6 +157,7 @@ TABLE: list[tuple[Command, r.Reply, list[str]]] = [
     (c.History(room="#lobby"), page(empty=True, last=0), ["*** Nothing was said in #lobby yet."]),
     (c.History(room="#lobby", before=1), page(empty=True), ["*** Nothing was said in #lobby before that."]),
     (c.Resume(rooms={}), r.Resumed(re="1", rooms={}, expired=False), ["*** Done."]),
+    (c.Auth(mechanism="scram-sha-256"), r.Challenged(re="1", data={"message": "r=nonce"}), ["*** Done."]),
     (c.MarkRead(room="#lobby", seq=1), r.ReadMarked(re="1", seq=1), ["*** Done."]),
     (
         c.List(what="rooms"),

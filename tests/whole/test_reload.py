@@ -10,6 +10,7 @@ import pty
 import signal
 import socket
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable
@@ -218,6 +219,26 @@ def test_a_signal_while_starting_or_stopping_does_no_harm(start_server: Any, com
     while server.process.poll() is None:
         os.kill(server.pid, signal.SIGHUP)
     assert server.process.returncode == (0 if command == "serve" else -signal.SIGTERM)
+
+
+STOPS = """
+import signal, time
+from twisted.internet import reactor
+from chatd.reload import Hangup
+
+until = time.monotonic() + 3
+while time.monotonic() < until:
+    Hangup(reactor, reload=lambda: None, stop=lambda: None)._ignore()
+"""
+
+
+def test_a_signal_at_the_very_moment_of_the_stop_prints_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", STOPS], stderr=subprocess.PIPE) as process:
+        wait_for(lambda: takes_hangups(process.pid))
+        while process.poll() is None:
+            os.kill(process.pid, signal.SIGHUP)
+        assert process.stderr is not None
+        assert (process.returncode, process.stderr.read()) == (0, b"")
 
 
 def test_systemd_sees_the_reload(start_server: Any, tmp_path: Path) -> None:
