@@ -76,6 +76,7 @@ def wanted(loaded: Loaded) -> list[Way]:
     asked = (
         ("detect" if server.detect else "framed", "port", server.port),
         ("line", "line_port", server.line_port),
+        ("http", "http_port", server.http_port),
         ("metrics", "metrics_port", server.metrics_port),
     )
     ways = []
@@ -101,7 +102,7 @@ def wanted(loaded: Loaded) -> list[Way]:
         raise OperatorError(
             "listeners",
             "every port is switched off, nobody could come in",
-            "give a --port or a --line-port",
+            "give a --port, a --line-port or an --http-port",
             Exit.SETTINGS,
         )
     return ways

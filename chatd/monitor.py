@@ -126,7 +126,7 @@ class Page(Resource):
     isLeaf = True
 
     def __init__(self, make: Callable[[], tuple[int, bytes]], kind: str = "text/plain; charset=utf-8") -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's has no types, here and below
+        super().__init__()
         self._make = make
         self._kind = kind
 
@@ -147,13 +147,15 @@ class BriefRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         if length == 0:
-            super().gotLength(length)  # type: ignore[no-untyped-call]
+            super().gotLength(length)
         else:
-            self.channel.loseConnection()  # type: ignore[no-untyped-call]
+            self.channel.loseConnection()
 
 
 class Monitor:
-    """The pages, and what is behind them. `is_ready` is set once people can come in."""
+    """The pages (`root`), and what is behind them. `is_ready` is set once people can come in."""
+
+    places = PLACES
 
     def __init__(self, hub: Hub, reactor: Any) -> None:
         self.is_ready = False
@@ -163,6 +165,10 @@ class Monitor:
         self._registry.register(HubCollector(hub, self._lag))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
+        self.root: Any = Resource()
+        self.root.putChild(b"metrics", Page(lambda: (200, generate_latest(self._registry)), CONTENT_TYPE_LATEST))
+        self.root.putChild(b"healthz", Page(lambda: (200, b"ok\n")))
+        self.root.putChild(b"readyz", Page(self.readiness))
 
     def start(self) -> None:
         """Measure the lag from now on."""
@@ -174,11 +180,8 @@ class Monitor:
 
     def factory(self) -> IProtocolFactory:
         """What answers behind a port."""
-        root: Any = Resource()  # type: ignore[no-untyped-call]
-        root.putChild(b"metrics", Page(lambda: (200, generate_latest(self._registry)), CONTENT_TYPE_LATEST))
-        root.putChild(b"healthz", Page(lambda: (200, b"ok\n")))
-        root.putChild(b"readyz", Page(self.readiness))
-        site: Any = Site(root, requestFactory=BriefRequest, timeout=PATIENCE_SECONDS)  # type: ignore[no-untyped-call]
+        brief: Any = BriefRequest
+        site: Any = Site(self.root, requestFactory=brief, timeout=PATIENCE_SECONDS)
         site.displayTracebacks = False
         site.noisy = False
         site.log = lambda request: None  # each look would be a line

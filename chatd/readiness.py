@@ -37,6 +37,9 @@ def how_to_join(listeners: Sequence[Listener]) -> list[str]:
         if protocol in ("detect", "framed"):
             joined = "   or   ".join(_for_programs(place) for place in _spoken(places))
             lines.append(f"Programs: {joined}")
+        if protocol in ("detect", "http"):
+            joined = "   or   ".join(_for_browsers(place) for place in _spoken(places) if place.host is not None)
+            lines += [f"Browsers: {joined}"] if joined else []
     lines += [f"Metrics:  http://{_address(place)}/metrics" for place in listeners if place.protocol == "metrics"][:1]
     hosts = [place.host for place in listeners if place.host is not None and place.protocol != "metrics"]
     if hosts and all(host.startswith(_LOOPBACK) for host in hosts):
@@ -90,6 +93,10 @@ def _for_people(place: Listener) -> str:
 
 def _for_programs(place: Listener) -> str:
     return f"chatd connect {_address(place)}{' --tls' if place.is_tls else ''}"
+
+
+def _for_browsers(place: Listener) -> str:
+    return f"http{'s' if place.is_tls else ''}://{_address(place)}/"
 
 
 def _address(place: Listener) -> str:

@@ -28,6 +28,7 @@ AFTER_RESTART = frozenset(
     {
         "server.port",
         "server.line_port",
+        "server.http_port",
         "server.metrics_port",
         "server.admin_socket",
         "server.interface",
@@ -93,6 +94,9 @@ AT_ONCE = frozenset(
         "tls.certificates",
         "tls.minimum",
         "tls.handshake_seconds",
+        "web.page",
+        "web.origins",
+        "web.proxies",
         "log.level",
         "log.format",
         "log.addresses",

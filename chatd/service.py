@@ -35,7 +35,7 @@ from chatd.journal import file_of, open_journal
 from chatd.listeners import LOOPBACK, Listener, Way, addresses, endpoint_of, listen, listener_of, wanted
 from chatd.logs import LineObserver
 from chatd.ports import Gate, room_for_connections
-from chatd.protocols import detect, framed, line
+from chatd.protocols import detect, framed, line, web
 from chatd.protocols.tls import DoorFactory
 from chatd.readiness import how_to_join, notify_systemd, remove_ready_file, write_ready_file
 from chatd.reload import AFTER_RESTART, changes, could_start, in_effect, reloading
@@ -53,6 +53,7 @@ FACTORIES: dict[str, Callable[..., IProtocolFactory]] = {
     "detect": detect.factory,
     "framed": framed.factory,
     "line": line.factory,
+    "http": web.factory,
 }
 
 
@@ -235,6 +236,9 @@ class ChatService(Service):
 
     async def _open(self, way: Way, interfaces: Sequence[str], hub: Hub, gate: Gate) -> None:
         factory = FACTORIES[way.protocol](hub, self.settings)
+        if way.protocol in ("detect", "http"):
+            door: Any = factory
+            (door.ways["http"] if way.protocol == "detect" else door).watched = lambda: self._monitor_of(hub).root
         if way.protocol == "detect":
             self._detectors.append(factory)
             if self._certificates is not None:
@@ -288,17 +292,24 @@ class ChatService(Service):
         if self._monitor is not None:
             self._monitor.is_ready = False
 
-    async def _open_monitor(self, way: Way, hub: Hub) -> None:
-        from chatd.monitor import PLACES, Monitor  # only where it is wanted: it brings a web server with it
+    def _monitor_of(self, hub: Hub) -> Monitor:
+        """The monitor, made when somebody first wants it."""
+        if self._monitor is None:
+            from chatd.monitor import Monitor  # only then: it brings a web server with it
 
-        self._monitor = monitor = Monitor(hub, self._reactor)
-        gate = Gate(self._reactor, PLACES)
+            self._monitor = monitor = Monitor(hub, self._reactor)
+            monitor.is_ready = self._is_ready
+            monitor.start()
+            self._on_end("stopping the monitor", monitor.stop)
+        return self._monitor
+
+    async def _open_monitor(self, way: Way, hub: Hub) -> None:
+        monitor = self._monitor_of(hub)
+        gate = Gate(self._reactor, monitor.places)
         self._on_end("closing the gate of the monitor", gate.close)
         for port in await listen(self._reactor, way, LOOPBACK, monitor.factory(), gate):
             self._on_end("closing a port", port.stopListening)
             self.listeners.append(listener_of(way.protocol, port, is_tls=way.is_tls))
-        monitor.start()
-        self._on_end("stopping the monitor", monitor.stop)
 
     def _prepare_ready_file(self) -> None:
         if name := self.settings.server.ready_file:

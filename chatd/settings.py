@@ -35,6 +35,13 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             " port. While it is left at its default, a server that finds it taken goes on without it."
         ),
     ] = DEFAULT_LINE_PORT
+    http_port: Annotated[
+        int | str,
+        Meta(
+            description="A port for the web alone: the page, WebSocket and rooms by curl, which port takes as well."
+            " Written like port."
+        ),
+    ] = "none"
     metrics_port: Annotated[
         int | str,
         Meta(
@@ -257,6 +264,29 @@ class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = 10.0
 
 
+class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The page and what else comes over HTTP, on the port that everyone can join and on http_port."""
+
+    page: Annotated[
+        bool,
+        Meta(description="Whether there is a page for people with a browser."),
+    ] = True
+    origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='Pages from elsewhere that may open a WebSocket here: ["https://example.org"]. The page of this'
+            " server may anyway, under whatever name it was reached; on loopback that is localhost or server.host."
+        ),
+    ] = ()
+    proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='The addresses of web servers in front of this one, such as ["127.0.0.1"]: who they say that'
+            " they pass on (X-Forwarded-For) is believed, and counted and limited as such."
+        ),
+    ] = ()
+
+
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `chatd serve` writes to its standard output (twistd has options of its own)."""
 
@@ -283,6 +313,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     line: LineSettings = LineSettings()
     accounts: AccountSettings = AccountSettings()
     tls: TlsSettings = TlsSettings()
+    web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 
 

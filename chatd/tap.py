@@ -28,6 +28,7 @@ _log = Logger()
 SETTINGS = {
     "port": "server.port",
     "line-port": "server.line_port",
+    "http-port": "server.http_port",
     "metrics-port": "server.metrics_port",
     "interface": "server.interface",
     "public": "server.public",
@@ -54,6 +55,7 @@ class ServeOptions(usage.Options):
     optParameters = [  # noqa: RUF012  # the framework reads it from the class
         ["port", "p", None, "The port that everyone can join. [default: 1234]"],
         ["line-port", None, None, "A port only for people with telnet or nc. [default: 2323]"],
+        ["http-port", None, None, "A port for the web alone, which --port takes as well. [default: none]"],
         ["metrics-port", None, None, "A port for programs that watch the server. [default: none]"],
         ["interface", None, None, "The address to listen on. [default: localhost]"],
         ["data-dir", "d", None, "The folder of the journal. [default: ~/.local/state/chatd]"],

@@ -30,6 +30,7 @@ def test_there_is_one_line_for_each_way_in() -> None:
     assert how_to_join(listeners) == [
         "People:   telnet localhost 4001   or   nc localhost 4001",
         "Programs: chatd connect localhost:4001",
+        "Browsers: http://localhost:4001/",
         "People:   telnet localhost 4002   or   nc localhost 4002   (the line port)",
         "Only this machine can join; start with --public to let others in.",
     ]
@@ -42,6 +43,7 @@ def test_an_open_door_is_told_by_the_addresses_of_this_machine(monkeypatch: pyte
         "People:   telnet 192.0.2.2 1234   or   nc 192.0.2.2 1234   or   "
         "telnet 198.51.100.3 1234   or   nc 198.51.100.3 1234",
         "Programs: chatd connect 192.0.2.2:1234   or   chatd connect 198.51.100.3:1234",
+        "Browsers: http://192.0.2.2:1234/   or   http://198.51.100.3:1234/",
     ]
 
 

@@ -20,6 +20,7 @@ from chatd.tap import SETTINGS, Options, ServeOptions
 NAMES = {
     "port",
     "line-port",
+    "http-port",
     "metrics-port",
     "interface",
     "public",
@@ -63,6 +64,7 @@ def test_options_become_settings() -> None:
     loaded = parsed(
         "--port=0",
         "--line-port=none",
+        "--http-port=0",
         "--metrics-port=0",
         "--interface=127.0.0.1",
         "--public",

@@ -80,13 +80,17 @@ class Connection:
     def opened(self, hub: Hub, *, greeted: bool) -> None:
         """The peer is there. `greeted`: this way in has no hello of its own, so none is waited for."""
         self.hub = hub
-        self.address = peer_name(self.transport)
+        self.address = self.peer()
         self.heard = hub.tick
         with suppress(AttributeError, OSError):  # a Unix socket has no Nagle, a test's transport no socket
             self.transport.setTcpNoDelay(True)
         limit_kernel_queue(self.transport, hub.limits.kernel_queue_bytes)
         self.transport.registerProducer(Valve(self), True)
         self.link = hub.connected(self, greeted=greeted)
+
+    def peer(self) -> str:
+        """Where the peer is. A subclass that is told so by a proxy knows better."""
+        return peer_name(self.transport)
 
     def received(self, command: Command, size: int = 0) -> None:
         """The peer asks something, in so many bytes."""

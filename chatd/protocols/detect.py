@@ -18,9 +18,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.hub import Hub
-from chatd.protocols import framed, line, strangers
+from chatd.protocols import framed, line, strangers, web
 from chatd.protocols.connection import keep_urgent_in_place
 from chatd.protocols.openings import otherwise, recognise
+from chatd.protocols.transport import give
 from chatd.settings import Settings
 
 GREETED_A_TURN = 50
@@ -115,16 +116,6 @@ class Detector(Protocol):
         return target
 
 
-def give(transport: Any, target: IProtocol) -> None:
-    """Let a transport speak to another protocol from now on; also one that wraps its protocol, as TLS does."""
-    if getattr(transport, "TLS", False):
-        transport.protocol.wrappedProtocol = target
-    elif hasattr(transport, "wrappedProtocol"):
-        transport.wrappedProtocol = target
-    else:
-        transport.protocol = target
-
-
 class DetectFactory(Factory):
     """Looks at each connection. `ways` has the factory of each way in, by the name in `openings`."""
 
@@ -167,10 +158,11 @@ def factory(hub: Hub, settings: Settings | None = None) -> DetectFactory:
         **strangers.factories(hub.reactor),
         "framed": framed.factory(hub, settings),
         "line": line.factory(hub, settings),
+        "http": web.factory(hub, settings),
     }
     factory = DetectFactory(hub.reactor, ways, settings.line.silence_seconds)
     hub.on_change.append(factory.settings_changed)
     return factory
 
 
-__all__ = ["DetectFactory", "Detector", "factory", "give"]
+__all__ = ["DetectFactory", "Detector", "factory"]

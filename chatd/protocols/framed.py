@@ -7,6 +7,7 @@ of framing.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
@@ -43,21 +44,30 @@ def framed(payload: bytes) -> bytes:
     return LENGTH.pack(len(payload)) + payload if payload else b""
 
 
+def too_large(length: int, limit: int) -> Refusal:
+    """The refusal of a frame, or of a message, that is longer than may be."""
+    return Refusal(
+        Code.FRAME_TOO_LARGE,
+        f"a frame of {length} bytes is too large, {limit} are allowed (frame_bytes)",
+        details={"limit": "frame_bytes", "value": limit, "length": length},
+    )
+
+
 class FramedEncoder:
-    """What is shown to framed peers that speak alike: one format, and the same wish for passing views."""
+    """What is shown to peers that speak alike: one format, one frame around it (`pack`), and the same wish for
+    passing views."""
 
-    __slots__ = ("hidden", "write")
+    __slots__ = ("hidden", "pack", "write")
 
-    def __init__(self, form: Format, *, presence: bool, typing: bool) -> None:
-        self.write = VIEW_WRITERS[form]
+    def __init__(self, form: Format, *, presence: bool, typing: bool, pack: Callable[[bytes], bytes] = framed) -> None:
+        self.write, self.pack = VIEW_WRITERS[form], pack
         wanted = {Presence: presence, Typing: typing}
         self.hidden = tuple(kind for kind, is_wanted in wanted.items() if not is_wanted)
 
     def encode(self, view: View) -> bytes:
         if type(view) in self.hidden:
             return b""
-        payload = self.write(view)
-        return LENGTH.pack(len(payload)) + payload
+        return self.pack(self.write(view))
 
 
 @implementer(IHalfCloseableProtocol)
@@ -65,6 +75,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
     """A program that speaks frames."""
 
     protocol = "framed"
+    pack = staticmethod(framed)
     form: Format | None = None
     deaf = False  # what comes now cannot be told into frames any more
 
@@ -137,14 +148,8 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     def lengthLimitExceeded(self, length: int) -> None:
         """Nothing behind it can be understood: the peer is told, after the answers to what it asked before."""
-        limit = self.hub.limits.frame_bytes
-        refusal = Refusal(
-            Code.FRAME_TOO_LARGE,
-            f"a frame of {length} bytes is too large, {limit} are allowed (frame_bytes)",
-            details={"limit": "frame_bytes", "value": limit, "length": length},
-        )
         self.deaf = True
-        self.misread(None, refusal)
+        self.misread(None, too_large(length, self.hub.limits.frame_bytes))
         self.received(Quit(reason="sent a frame that is too large"))
 
     def readConnectionLost(self) -> None:
@@ -184,20 +189,21 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     def reply(self, command: Command, reply: Reply) -> None:
         if type(reply) is HistoryPage:
-            self.write(framed(fit(reply, command, self.form or Format.JSON, self.hub.limits.frame_bytes)))
+            self.write(self.pack(fit(reply, command, self.form or Format.JSON, self.hub.limits.frame_bytes)))
         elif self.form is Format.MSGPACK:
-            self.write(framed(msgpack_reply(reply)))
+            self.write(self.pack(msgpack_reply(reply)))
         else:
-            self.write(framed(json_reply(reply)))
+            self.write(self.pack(json_reply(reply)))
 
     def show(self, view: View) -> None:
-        self.write(framed(VIEW_WRITERS[self.form or Format.JSON](view)))
+        self.write(self.pack(VIEW_WRITERS[self.form or Format.JSON](view)))
 
 
 class FramedFactory(Factory):
     """Makes framed connections, and holds the encoders that they share."""
 
     noisy = False
+    pack = staticmethod(framed)
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -211,7 +217,7 @@ class FramedFactory(Factory):
     def encoder(self, form: Format, presence: bool, typing: bool) -> FramedEncoder:
         key = (form, presence, typing)
         if key not in self.encoders:
-            self.encoders[key] = FramedEncoder(form, presence=presence, typing=typing)
+            self.encoders[key] = FramedEncoder(form, presence=presence, typing=typing, pack=self.pack)
         return self.encoders[key]
 
 

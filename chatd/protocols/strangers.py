@@ -38,23 +38,6 @@ def tls(request: bytes) -> bytes:
     return bytes.fromhex("15 0301 0002 02 28")
 
 
-def http(request: bytes) -> bytes:
-    """A small response; to HEAD, without its body (RFC 9110 section 9.3.2)."""
-    body = f"This is chatd, a chat server. It has no web page yet: {JOIN}\n".encode()
-    head = (
-        "HTTP/1.1 501 Not Implemented\r\n"
-        "Content-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        "Connection: close\r\n"
-        "\r\n"
-    ).encode()
-    return head if request.startswith(b"HEAD ") else head + body
-
-
-def has_http_head(request: bytes) -> bool:
-    return b"\r\n\r\n" in request or b"\n\n" in request
-
-
 def ssh(request: bytes) -> bytes:
     """A line of text, which may come before the identification (RFC 4253 section 4.2), and a disconnect (11.1)."""
     text = f"This is chatd, a chat server. It does not speak SSH yet: {JOIN}"
@@ -83,7 +66,6 @@ def tutorial(request: bytes) -> bytes:
 
 DIALECTS: dict[str, Dialect] = {
     "tls": Dialect(tls),
-    "http": Dialect(http, has_http_head),
     "ssh": Dialect(ssh, lambda request: b"\n" in request),
     "irc": Dialect(irc, lambda request: b"\n" in request),
     "tutorial": Dialect(tutorial, lambda request: len(request) > TUTORIAL_BYTES),

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatd.protocols.detect import give
+from chatd.protocols.transport import give
 
 
 @implementer(IHandshakeListener)

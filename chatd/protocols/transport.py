@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ def socket_of(transport: Any) -> socket.socket:
     """The socket below, also where TLS stands before it. Raises `AttributeError` where there is none."""
     found: socket.socket = getattr(transport, "socket", None) or transport.getHandle()
     return found
+
+
+def give(transport: Any, target: IProtocol) -> None:
+    """Let a transport speak to another protocol from now on; also one that wraps its protocol, as TLS does."""
+    if getattr(transport, "TLS", False):
+        transport.protocol.wrappedProtocol = target
+    elif hasattr(transport, "wrappedProtocol"):
+        transport.wrappedProtocol = target
+    else:
+        transport.protocol = target
 
 
 class PromptTCPServer(PromptWrite, tcp.Server):

@@ -106,10 +106,7 @@ def test_two_who_want_one_name_at_once(house: House) -> None:
     tom, jerry = outside(house), outside(house)
     for peer in (tom, jerry):
         peer.transport.clear()
-        blob = msgspec.json.encode(
-            {"type": "auth", "id": "r", "mechanism": "register", "nick": "alice", "password": SECRET}
-        )
-        peer.protocol.dataReceived(len(blob).to_bytes(4, "big") + blob)
+        peer.murmur({"type": "auth", "id": "r", "mechanism": "register", "nick": "alice", "password": SECRET})
     house.settle()
     [first], [second] = tom.listen(), jerry.listen()
     assert first["ok"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Sequence
 from typing import Any
 
-from support.house import House, Peer, bodies
+from support.house import House, Peer, bodies, way
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
@@ -17,8 +15,7 @@ from chatd.core.events import Entry
 
 def says(peer: Peer, *requests: dict[str, Any]) -> None:
     """These come in one packet, and the house has not yet got round to them."""
-    blobs = [json.dumps(one).encode() for one in requests]
-    peer.protocol.dataReceived(b"".join(struct.pack("!I", len(blob)) + blob for blob in blobs))
+    peer.murmur(*requests)
 
 
 def test_a_coming_and_a_going_in_one_turn_are_both_told_at_once() -> None:
@@ -85,11 +82,7 @@ def test_many_who_leave_at_once_with_long_reasons_fit_into_frames() -> None:
     for n, peer in enumerate(crowd):
         peer.ask("part", room="#lobby", reason="é" * 512 if n % 2 else "x" * 512)
     house.settle(1.1)
-    data, sizes = tom.transport.value(), []
-    while data:
-        (size,) = struct.unpack("!I", data[:4])
-        sizes.append(size)
-        data = data[4 + size :]
+    sizes = list(map(len, way.unwrap(tom.transport.value())[0]))
     assert max(sizes) <= 65536
     assert sum(len(one["left"]) for one in tom.events()) == 150
 

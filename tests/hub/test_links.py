@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import sys
 from typing import Any
 
@@ -153,8 +151,7 @@ def test_who_asks_for_a_replay_and_says_no_more_is_shown_all_of_it() -> None:
     for n in range(500):
         tom.ask("send", room="#room", body=f"{n}")
     jerry = house.come("jerry")
-    blob = json.dumps({"type": "join", "id": "j", "room": "#room", "since": 0}).encode()
-    jerry.protocol.dataReceived(struct.pack("!I", len(blob)) + blob)
+    jerry.murmur({"type": "join", "id": "j", "room": "#room", "since": 0})
     jerry.protocol.readConnectionLost()
     for _ in range(20):
         house.settle(0.1)
@@ -166,8 +163,7 @@ def test_stop_says_goodbye_and_answers_what_was_asked() -> None:
     """A52: everybody is told `closing`."""
     house = House()
     tom = house.come("tom", "#lobby")
-    blob = json.dumps({"type": "send", "id": "last", "room": "#lobby", "body": "x"}).encode()
-    tom.protocol.dataReceived(struct.pack("!I", len(blob)) + blob)
+    tom.murmur({"type": "send", "id": "last", "room": "#lobby", "body": "x"})
     done: list[object] = []
     house.hub.stop().addCallback(done.append)
     for _ in range(10):

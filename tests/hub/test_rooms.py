@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
-
 from support.house import House, Peer
 
 
@@ -28,8 +25,7 @@ def test_those_who_come_in_one_turn_are_told_of_later_ones_only() -> None:
     old = house.come("old", "#lobby", caps=("presence",))
     peers = [house.come(f"n{n}", caps=("presence",)) for n in range(3)]
     for peer in peers:
-        blob = json.dumps({"type": "join", "id": "j", "room": "#lobby"}).encode()
-        peer.protocol.dataReceived(struct.pack("!I", len(blob)) + blob)
+        peer.murmur({"type": "join", "id": "j", "room": "#lobby"})
     house.settle()
     assert old.events() == [{"type": "presence", "room": "#lobby", "joined": ["n0", "n1", "n2"], "count": 4}]
     assert [[one.get("joined") for one in peer.events()] for peer in peers] == [[["n1", "n2"]], [["n2"]], []]
@@ -77,8 +73,7 @@ def test_two_who_want_one_name_in_one_turn() -> None:
     peers = [Peer(house), Peer(house)]
     for peer in peers:
         peer.ask("hello", versions=[1])
-        blob = json.dumps({"type": "auth", "id": "a", "mechanism": "guest", "nick": "tom"}).encode()
-        peer.protocol.dataReceived(struct.pack("!I", len(blob)) + blob)
+        peer.murmur({"type": "auth", "id": "a", "mechanism": "guest", "nick": "tom"})
     house.settle()
     first, second = (next(one for one in peer.listen() if one.get("re") == "a") for peer in peers)
     assert first["ok"]
@@ -125,8 +120,7 @@ def test_one_is_not_told_of_ones_own_doings_but_of_the_others() -> None:
         (tom, {"type": "nick", "id": "n", "nick": "thomas"}),
         (jerry, {"type": "set", "id": "s", "self": {"away": "lunch"}}),
     ):
-        blob = json.dumps(request).encode()
-        peer.protocol.dataReceived(struct.pack("!I", len(blob)) + blob)
+        peer.murmur(request)
     house.settle()
     [told_tom], [told_jerry] = tom.events(), jerry.events()
     assert ("renamed" in told_tom, "away" in told_tom) == (False, True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from typing import Any
 
 import pytest
@@ -14,11 +12,6 @@ from chatd.hub.replay import PAGES_AT_ONCE
 from chatd.protocols.connection import REQUESTS_A_TURN
 
 QUEUE = 65_536
-
-
-def framed(*requests: dict[str, Any]) -> bytes:
-    blobs = [json.dumps(one).encode() for one in requests]
-    return b"".join(struct.pack("!I", len(blob)) + blob for blob in blobs)
 
 
 class Kernel:
@@ -98,17 +91,17 @@ def test_replies_wait_too_and_requests_are_not_carried_out_before_the_earlier_an
     slow.say(*({"type": "history", "id": f"h{n}", "room": "#lobby"} for n in range(100)))
     for n in range(100):
         assert [one["re"] for one in kernel.read()] == [f"h{n}"]
-    assert 60_000 < kernel.most_waiting <= 65_540
+    assert 60_000 < kernel.most_waiting <= 65_546
 
 
 def test_what_waits_to_be_carried_out_is_bounded_in_bytes() -> None:
     house, _, slow = crowd_of_two()
-    ping = framed({"type": "ping", "id": "p", "data": "x" * 8000})
+    ping = {"type": "ping", "id": "p", "data": "x" * 8000}
     slow.protocol.link.blocked = True  # an earlier request is being looked up
     for _ in range(40):
-        slow.protocol.dataReceived(ping)
+        slow.murmur(ping)
     assert slow.protocol.paused
-    assert sum(len(command.data) for command in slow.protocol.link.waiting) < QUEUE + len(ping)
+    assert sum(len(command.data) for command in slow.protocol.link.waiting) < QUEUE + 8100
     slow.protocol.link.blocked = False
     house.hub.go_on(slow.protocol.link)
     house.settle()
@@ -184,7 +177,7 @@ def test_only_a_few_pages_are_on_their_way_at_once_and_every_feed_has_its_turn()
 
     house.hub.replay.ask = counted
     for peer in peers:
-        peer.protocol.dataReceived(framed({"type": "join", "id": "j", "room": "#lobby", "since": 0}))
+        peer.murmur({"type": "join", "id": "j", "room": "#lobby", "since": 0})
     house.settle()
     for peer in peers:
         assert [seq for seq, _ in bodies(peer.listen())] == list(range(1, 31))
@@ -194,7 +187,7 @@ def test_only_a_few_pages_are_on_their_way_at_once_and_every_feed_has_its_turn()
 
 def test_one_peers_thousand_requests_do_not_keep_another_waiting() -> None:
     _, tom, slow = crowd_of_two()
-    slow.protocol.dataReceived(framed(*({"type": "nonsense", "id": str(n)} for n in range(1000))))
+    slow.murmur(*({"type": "nonsense", "id": str(n)} for n in range(1000)))
     slow.protocol.flush()
     assert len(slow.listen()) == REQUESTS_A_TURN
     assert tom.ask("ping")["ok"]
@@ -220,7 +213,7 @@ def test_who_has_said_everything_and_reads_slowly_gets_everything_first() -> Non
     house, tom, slow = crowd_of_two()
     tom.ask("send", room="#lobby", body="x")
     slow.listen()
-    slow.protocol.dataReceived(framed(*({"type": "history", "id": f"h{n}", "room": "#lobby"} for n in range(2))))
+    slow.murmur(*({"type": "history", "id": f"h{n}", "room": "#lobby"} for n in range(2)))
     slow.protocol.readConnectionLost()
     slow.transport.stall()
     house.settle(60)
@@ -249,7 +242,7 @@ def test_the_close_of_a_stalled_peer_ends_in_an_abort(end: str) -> None:
 def test_at_the_stop_who_does_not_read_is_refused_what_he_asked_and_let_go() -> None:
     house, _, slow = crowd_of_two()
     slow.transport.loseConnection = lambda: None
-    slow.protocol.dataReceived(framed({"type": "history", "id": "h", "room": "#lobby"}, {"type": "ping", "id": "p"}))
+    slow.murmur({"type": "history", "id": "h", "room": "#lobby"}, {"type": "ping", "id": "p"})
     slow.transport.stall()
     house.settle()
     assert slow.listen() == []

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from typing import Any
 
 import pytest
-from support.house import House, Peer, bodies
+from support.house import House, Peer, bodies, packet
 
 
 def test_two_meet_in_a_room_and_talk() -> None:
@@ -56,10 +54,9 @@ def test_everything_in_one_packet_works_and_one_byte_at_a_time() -> None:
         house = House()
         jerry = house.come("jerry", "#lobby", caps=("presence",))
         tom = Peer(house)
-        blobs = [json.dumps(one).encode() for one in requests]
-        packet = b"".join(struct.pack("!I", len(blob)) + blob for blob in blobs)
-        for start in range(0, len(packet), step):
-            tom.send_bytes(packet[start : start + step])
+        data = packet(*requests)
+        for start in range(0, len(data), step):
+            tom.send_bytes(data[start : start + step])
         assert [one["re"] for one in tom.listen()] == ["1", "2", "3", "4", "5", "6"]
         assert all(one["ok"] for one in tom.heard)
         assert not tom.is_open
@@ -93,8 +90,7 @@ def test_numbers_have_no_holes_for_sender_and_reader_alike() -> None:
     for turn in range(20):
         for peer in peers:
             requests = [{"type": "send", "id": f"{turn}.{n}", "room": "#lobby", "body": "x"} for n in range(3)]
-            blobs = [json.dumps(one).encode() for one in requests]
-            peer.protocol.dataReceived(b"".join(struct.pack("!I", len(blob)) + blob for blob in blobs))
+            peer.murmur(*requests)
         house.settle()
     for peer in peers:
         assert [one["seq"] for one in peer.listen() if "seq" in one] == list(range(1, 181))

@@ -114,7 +114,6 @@ def test_bytes_that_wait_unread_when_the_time_is_up_are_read_first() -> None:
     ("opening", "answer"),
     [
         (b"\x16\x03\x01\x02\x00\x01", b"\x15\x03\x01"),
-        (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 501 "),
         (b"SSH-2.0-x\r\n", b"This is chatd"),
         (b"NICK tom\r\n", b"ERROR :This is chatd"),
         (b"5         hello", b"5         chatd"),
@@ -122,7 +121,7 @@ def test_bytes_that_wait_unread_when_the_time_is_up_are_read_first() -> None:
 )
 @pytest.mark.parametrize("step", [1, 1000])
 def test_others_are_answered_in_their_own_dialect(opening: bytes, answer: bytes, step: int) -> None:
-    """A27, and TLS, HTTP, SSH and IRC."""
+    """A27, and TLS, SSH and IRC."""
     newcomer = Newcomer(House())
     newcomer.sends(opening, step)
     assert newcomer.reads().startswith(answer)

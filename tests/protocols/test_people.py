@@ -270,8 +270,8 @@ def test_silence_is_greeted_on_the_port_for_everyone_and_at_once_on_the_line_por
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("curl", "-sS", "http://{place}/"), "This is chatd, a chat server."),
-        (("curl", "-sS", "--data-binary", "@-", "http://{place}/"), "This is chatd, a chat server."),
+        (("curl", "-sS", "http://{place}/elsewhere"), "there is nothing here"),
+        (("curl", "-sS", "--data-binary", "@-", "http://{place}/"), "is too large"),
         (("curl", "-sSk", "https://{place}/"), "handshake"),
         (("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-p", "{port}", "x@{host}"), "This is chatd"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email
 import struct
 
 import pytest
@@ -10,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from chatd.protocols.openings import recognise
-from chatd.protocols.strangers import DIALECTS, LISTEN_SECONDS, MOST_BYTES, Stranger, factories
+from chatd.protocols.strangers import DIALECTS, LISTEN_SECONDS, Stranger, factories
 
 
 class Transport(StringTransport):
@@ -46,38 +45,6 @@ def test_tls_gets_an_alert_record() -> None:
     kind, version, length, level, what = struct.unpack("!BHHBB", ask("tls", b"\x16\x03\x01"))
     assert (kind, version, length) == (21, 0x0301, 2)
     assert (level, what) == (2, 40)  # fatal, handshake_failure
-
-
-def test_http_gets_a_response_that_says_how_to_join() -> None:
-    answer = ask("http", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    status, _, rest = answer.partition(b"\r\n")
-    assert status == b"HTTP/1.1 501 Not Implemented"
-    head, _, body = rest.partition(b"\r\n\r\n")
-    headers = email.message_from_bytes(head)
-    assert headers["Content-Length"] == str(len(body))
-    assert headers["Connection"] == "close"
-    assert headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert b"telnet" in body
-
-
-def test_http_head_gets_the_head_alone() -> None:
-    whole = ask("http", b"GET / HTTP/1.1\r\n\r\n")
-    head = ask("http", b"HEAD / HTTP/1.1\r\n\r\n")
-    assert whole.startswith(head)
-    assert head.endswith(b"\r\n\r\n")
-
-
-def test_http_is_answered_when_its_head_is_whole_or_too_long() -> None:
-    _, stranger, transport = meet("http")
-    for byte in b"GET / HTTP/1.1\r\nX: y\r\n\r":
-        stranger.dataReceived(bytes((byte,)))
-    assert transport.value() == b""
-    stranger.dataReceived(b"\n")
-    assert transport.value().startswith(b"HTTP/1.1 501")
-    answer = transport.value()
-    stranger.dataReceived(b"a body that nobody asked for\r\n\r\n")
-    assert transport.value() == answer
-    assert ask("http", b"GET /" + b"x" * MOST_BYTES).startswith(b"HTTP/1.1 501")
 
 
 def test_ssh_gets_a_line_an_identification_and_a_disconnect() -> None:
@@ -152,7 +119,6 @@ def test_who_closes_is_answered_and_let_go_at_once(name: str) -> None:
 def test_every_dialect_can_be_told_by_its_opening() -> None:
     openings = {
         "tls": b"\x16\x03",
-        "http": b"GET /",
         "ssh": b"SSH-",
         "irc": b"NICK x",
         "tutorial": b"1         x",

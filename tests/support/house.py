@@ -1,6 +1,7 @@
 """A whole house in memory, for conversations: real rules, hub, codecs and memory journal; the clock stands still.
 
-`house.come("tom")` is a program that has logged in; it asks with dicts and hears dicts.
+`house.come("tom")` is a program that has logged in; it asks with dicts and hears dicts. By which way it comes in is
+`way.name`'s to say, for all of a test: the ways that carry objects are told apart by nothing else.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
+from websockets.frames import Frame, Opcode
 
 from chatd.core.limits import Limits, Rules
 from chatd.hub import Hub
 from chatd.journal import open_journal
-from chatd.protocols import framed
+from chatd.protocols import framed, websocket
 
 Json = dict[str, Any]
 
@@ -30,10 +32,47 @@ def bodies(events: list[Json]) -> list[tuple[int, str]]:
     return [(one["seq"], one["body"]) for one in events if one.get("type") == "message"]
 
 
+class Way:
+    """How objects go over the wire: `framed`, or `websocket`."""
+
+    name = "framed"
+
+    def wrap(self, blob: bytes) -> bytes:
+        """One of ours as a peer sends it."""
+        if self.name == "framed":
+            return struct.pack("!I", len(blob)) + blob
+        return Frame(Opcode.TEXT, blob).serialize(mask=True)
+
+    def unwrap(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """What of a server's bytes is whole, and the rest."""
+        whole, start = [], 0
+        while (place := self.next_in(data, start)) is not None:
+            if place[2]:
+                whole.append(data[place[0] : place[1]])
+            start = place[1]
+        return whole, data[start:]
+
+    def next_in(self, data: bytes, start: int) -> tuple[int, int, bool] | None:
+        """Where the next frame's payload begins and ends, and whether it is an object; None if it is not whole."""
+        head, is_object = 4, True
+        if self.name == "framed":
+            length = int.from_bytes(data[start : start + 4], "big")
+        else:
+            more = {126: 2, 127: 8}.get(data[start + 1], 0) if len(data) > start + 1 else 0
+            length = int.from_bytes(data[start + 2 : start + 2 + more], "big") if more else data[start + 1 : start + 2]
+            head, is_object = 2 + more, data[start : start + 1] == b"\x81"
+            length = length if isinstance(length, int) else int.from_bytes(length, "big")
+        if len(data) < start + head or len(data) < start + head + length:
+            return None
+        return start + head, start + head + length, is_object
+
+
+way = Way()
+
+
 def packet(*requests: Json | bytes) -> bytes:
-    """Requests as frames."""
-    blobs = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in requests]
-    return b"".join(struct.pack("!I", len(blob)) + blob for blob in blobs)
+    """Requests as they are sent."""
+    return b"".join(way.wrap(one if isinstance(one, bytes) else json.dumps(one).encode()) for one in requests)
 
 
 class Transport(StringTransportWithDisconnection):
@@ -57,12 +96,12 @@ class Transport(StringTransportWithDisconnection):
 
 
 class Peer:
-    """A framed program; `heard` is everything that came to it, as dicts."""
+    """A program; `heard` is everything that came to it, as dicts."""
 
     def __init__(self, house: House, address: str = "127.0.0.1") -> None:
         self.house = house
         self.transport = Transport(peerAddress=IPv4Address("TCP", address, 50_000))
-        self.protocol = house.framed.buildProtocol(None)
+        self.protocol = house.framed.buildProtocol(None) if way.name == "framed" else house.websocket.make("")
         self.transport.protocol = self.protocol
         self.heard: list[Json] = []
         self._unread = b""
@@ -86,12 +125,8 @@ class Peer:
         """What has come since the last time."""
         data = self._unread + self.transport.value()
         self.transport.clear()
-        fresh: list[Json] = []
-        while len(data) >= 4 and len(data) >= 4 + struct.unpack("!I", data[:4])[0]:
-            end = 4 + struct.unpack("!I", data[:4])[0]
-            fresh.append(json.loads(data[4:end]))
-            data = data[end:]
-        self._unread = data
+        whole, self._unread = way.unwrap(data)
+        fresh: list[Json] = list(map(json.loads, whole))
         self.heard += fresh
         return fresh
 
@@ -150,6 +185,7 @@ class House:
         self.hub = Hub(journal=self.journal, rules=rules, reactor=self.clock)
         self.hub.start(opened[0])
         self.framed = framed.factory(self.hub)
+        self.websocket = websocket.factory(self.hub)
 
     def settle(self, seconds: float = 0) -> None:
         """Let this time pass, everything happen that is due, and then what follows from it."""

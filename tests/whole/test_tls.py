@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import psutil
 import pytest
 from support.crowd import Wire
 from support.pair import Pair
+from support.web import ask, enter, web
 
 from chatd.errors import Exit
 
@@ -60,6 +62,19 @@ class TlsWire(Wire):
     def __init__(self, server: Any, *, name: str = "localhost") -> None:
         super().__init__((server.host, server.port))
         self.socket = trusting(server).wrap_socket(self.socket, server_hostname=name)
+
+
+def test_a_browser_comes_by_https_and_wss_on_the_same_port(server: Any) -> None:
+    with web(server, ssl=trusting(server)) as ann, TlsWire(server) as bob:
+        enter(ann, "ann", "#lobby")
+        bob.enter("bob", "#lobby")
+        large = "x" * 8000  # more than one record of TLS takes, both ways
+        for n in range(20):
+            assert ask(ann, "send", room="#lobby", body=f"{n}{large}")["seq"] == n + 1
+        assert [bob.until("message")["seq"] for _ in range(20)] == list(range(1, 21))
+    url = f"https://localhost:{server.port}/healthz"
+    with urllib.request.urlopen(url, context=trusting(server), timeout=20) as answer:
+        assert answer.read() == b"ok\n"
 
 
 def shown(server: Any, name: str) -> bytes:
