@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 import chatd
 from chatd.admin_order import AdminOrder
-from chatd.core import identity, names
+from chatd.core import identity, names, tokens
 from chatd.core.accounts import Account
 from chatd.core.codes import Code, Refusal
 from chatd.core.context import Context
@@ -88,6 +88,7 @@ class Admin:
             "user passwd": self.user_passwd,
             "user disable": self.user_disable,
             "user enable": self.user_enable,
+            "user token": self.user_token,
             "invite": self.invite,
         }
         self.order = AdminOrder(hub)
@@ -274,6 +275,19 @@ class Admin:
         account = self._account(request)
         await self._happen(account.id, AccountDisabled(account.id, disabled))
         return {"account": account.name, "disabled": disabled}
+
+    def user_token(self, request: Json) -> Json:
+        """A token with which a program is this account, or writes into one room as it, until the password changes."""
+        account, room = self._account(request), str(request.get("room") or "")
+        if account.disabled:
+            raise Refused(f"the account {account.name} is disabled")
+        if room:
+            room = names.check_room(room)
+        now = self.hub.now() // 1_000_000
+        token = tokens.sign(
+            self.hub.rules.secret, tokens.Identity(account.id, account.name, now, account.generation, room=room)
+        )
+        return {"account": account.name, "room": room, "token": token}
 
     async def invite(self, request: Json) -> Json:
         """A word with which one account can be made, and where it can be said."""

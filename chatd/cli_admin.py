@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -247,10 +248,25 @@ def user_parser(parser: Parser) -> Parser:
     add("passwd", "give an account another password; its sessions end", asks=True)
     add("disable", "let an account be used no more; its name stays its own")
     add("enable", "let an account be used again")
+    about = "print a token with which a program is an account, over HTTP and elsewhere"
+    token: Parser = subs.add_parser("token", help=about, description=f"{about.capitalize()}.", allow_abbrev=False)
+    token.add_argument("account", help="its name")
+    token.add_argument("--room", help="print a hook instead: a path that is good for writing into this room only")
+    common(
+        token,
+        lambda answer: [show_token(answer)],
+        lambda chosen: {"command": "user token", "account": chosen.account, "room": chosen.room or ""},
+    )
     listed: Parser = subs.add_parser("list", help="all accounts", description="All accounts.", allow_abbrev=False)
     names = ["account", "made", "sessions", "role", "disabled"]
     common(listed, lambda answer: table(answer, "accounts", names), lambda _: {"command": "user list"})
     return parser
+
+
+def show_token(answer: Json) -> str:
+    """The token alone, or the path that has it in it."""
+    token: str = answer["token"]
+    return f"/hook/{quote(answer['room'][1:])}/{token}" if answer["room"] else token
 
 
 DONE = {"add": "made", "passwd": "password changed", "disable": "disabled", "enable": "enabled"}

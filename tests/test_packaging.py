@@ -83,7 +83,7 @@ def test_the_wheel_has_all_it_needs_and_nothing_else(wheel: Path) -> None:
     wanted = {
         path.relative_to(TREE).as_posix()
         for path in (TREE / "chatd").rglob("*")
-        if path.is_file() and path.suffix in (".py", ".txt", ".typed")
+        if path.is_file() and (path.suffix in (".py", ".txt", ".typed") or path.parent.name == "page")
     }
     own = {name for name in names if not name.startswith(f"chatd-{chatd.__version__}.dist-info/")}
     assert own == wanted | {"twisted/plugins/chatd_plugin.py"}

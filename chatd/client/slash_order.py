@@ -97,7 +97,7 @@ async def set_(talk: Talk, words: str) -> None:
     elif name == "speak":
         changes = {"speak": needs(value, "/set speak everyone, accounts, speakers or operators")}
     elif name == "visibility":
-        changes = {"visibility": needs(value, "/set visibility public or hidden")}
+        changes = {"visibility": needs(value, "/set visibility public, hidden or published")}
     else:
         raise Misused("what can be set: join, key, speak, slow, visibility")
     await talk.chat.set_room(here(talk).name, **changes)

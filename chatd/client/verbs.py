@@ -53,7 +53,7 @@ class Looking(TypedDict, total=False):
 class RoomChanges(TypedDict, total=False):
     """How a room is: who comes in (`join`: open, accounts, invite), a `key` for it ("": none), who speaks (`speak`:
     everyone, accounts, speakers, operators), how many seconds apart (`slow`), and who sees it (`visibility`: public,
-    hidden).
+    hidden, published).
     """
 
     topic: str

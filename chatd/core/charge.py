@@ -30,7 +30,7 @@ MACHINE_RANK = 5
 SETTINGS = {
     "join": ("open", "accounts", "invite"),
     "speak": ("everyone", "accounts", "speakers", "operators"),
-    "visibility": ("public", "hidden"),
+    "visibility": ("public", "hidden", "published"),
     "lockdown": ("off", "registration", "guests", "everyone"),
 }
 """The words that a setting can have; the first is what holds where nothing was set."""

@@ -63,12 +63,14 @@ def enter_as_guest(context: Context, wish: str | None) -> LoggedIn:
     return login
 
 
-def enter_by_token(context: Context, token: str | None, wish: str | None) -> LoggedIn:
-    """The login of somebody who was here before."""
+def enter_by_token(context: Context, token: str | None, wish: str | None, room: str = "") -> LoggedIn:
+    """The login of somebody who was here before. A token for one room is good for nothing else, but for ever."""
     rules, state = context.rules, context.state
     if not token:
         raise Refusal(Code.INVALID_PARAMS, "the mechanism token needs a token")
     identity = tokens.read(rules.secret, token, now=context.now / 1e6, lifetime=rules.token_seconds)
+    if identity is not None and identity.room and names.fold(identity.room) != names.fold(room):
+        raise Refusal(Code.FORBIDDEN, f"this token is for writing into {identity.room} over HTTP, and nothing else")
     if identity is None or not state.accounts.is_good(identity.user_id, identity.generation):
         raise Refusal(Code.SESSION_EXPIRED, "this token is not valid any more; log in anew")
     present, account = state.users.get(identity.user_id), state.accounts.by_id.get(identity.user_id)

@@ -58,7 +58,7 @@ def rooms(context: Context, command: List) -> Iterable[tuple[str, Callable[[], I
 def is_seen(state: State, room: Room, me: Session) -> bool:
     """Whether somebody sees that there is this room: a hidden one, only those who are in it, or in charge."""
     charge = room.charge
-    if charge is None or charge.get("visibility") == "public":
+    if charge is None or charge.get("visibility") != "hidden":
         return True
     return room.id in me.rooms or state.is_operator(me.user.id)
 

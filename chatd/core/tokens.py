@@ -19,7 +19,7 @@ SIGNATURE_BYTES = 16
 
 
 class Identity(Struct, frozen=True, array_like=True):
-    """Who a token is for. `issued` in seconds since 1970.
+    """Who a token is for. `issued` in seconds since 1970; `room` if it is good for one room only.
 
     `generation` is the account's at the time, and 0 for a guest; a changed password has made it another one.
     """
@@ -29,6 +29,7 @@ class Identity(Struct, frozen=True, array_like=True):
     issued: int
     generation: int = 0
     device: str = ""
+    room: str = ""
 
 
 def sign(secret: bytes, identity: Identity) -> str:
@@ -38,7 +39,10 @@ def sign(secret: bytes, identity: Identity) -> str:
 
 
 def read(secret: bytes, token: str, *, now: float, lifetime: float) -> Identity | None:
-    """Whom this token is for, or None if it is not ours, was changed, or is older than `lifetime` seconds."""
+    """Whom this token is for, or None if it is not ours, was changed, or is older than `lifetime` seconds.
+
+    One for a single room has no end: it is for machines, and what is written into their settings stays there for years.
+    """
     text, _, signature = token.rpartition(".")
     try:
         # Compared as it is written: one signature can be spelled in several ways, and only one of them is ours.
@@ -47,7 +51,7 @@ def read(secret: bytes, token: str, *, now: float, lifetime: float) -> Identity 
         identity = msgspec.msgpack.decode(_decode(text.removeprefix(PREFIX + ".")), type=Identity)
     except (ValueError, binascii.Error):  # msgspec's errors are ValueErrors
         return None
-    return identity if now - identity.issued <= lifetime else None
+    return identity if identity.room or now - identity.issued <= lifetime else None
 
 
 def _signature(secret: bytes, text: str) -> bytes:

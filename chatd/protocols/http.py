@@ -11,6 +11,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
+from urllib.parse import parse_qs
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.protocols.basic import LineReceiver
@@ -145,11 +146,12 @@ class HttpChannel(HTTPChannel):
 
 
 class HttpRequest(Request):
-    """One request. `address` is who asks, perhaps through a proxy."""
+    """One request. `address` is who asks, perhaps through a proxy; `query` are the parameters in its address."""
 
     channel: Any
     content: Any
     address = ""
+    query: dict[str, list[str]]
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()  # Twisted's would be a file, if the length is not told
@@ -171,6 +173,10 @@ class HttpRequest(Request):
         self.address = client_of(peer_name(self.channel.transport), self.headers_of(b"X-Forwarded-For"), site.origins)
         for name, value in SAFE.items():
             self.setHeader(name, value)
+        try:
+            self.query = parse_qs(self.uri.partition(b"?")[2].decode(), keep_blank_values=True, max_num_fields=50)
+        except ValueError:
+            self.query = {}
         problem = site.origins.misdirected(self.headers_of(b"Host"), peer_name(self.channel.transport))
         if self.clientproto == b"HTTP/1.1" and not self.headers_of(b"Host"):
             problem = "a request says its Host"  # RFC 9112 section 3.2

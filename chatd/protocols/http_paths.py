@@ -17,7 +17,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from chatd.hub import Hub
-from chatd.protocols import websocket
+from chatd.protocols import http_rooms, websocket
 from chatd.protocols.http import HttpRequest, HttpSite
 from chatd.protocols.origins import Origins, is_loopback
 from chatd.settings import Settings
@@ -182,6 +182,8 @@ class Root(Resource):
         self._files = files()
         self._page = Files(self._files)
         self.putChild(b"ws", Socket(hub))
+        self.putChild(b"r", http_rooms.Rooms(hub))
+        self.putChild(b"hook", http_rooms.Hook(hub))
 
     def getChild(self, path: bytes, request: Any) -> Resource:
         if path in WATCHED and self._watched is not None:

@@ -104,7 +104,7 @@ VERBS: dict[str, Verb] = {
         "who may come in and speak here (operators)",
         line_order.read_set,
         "/set join open|accounts|invite, /set key WORD (and /set key: none), /set speak"
-        " everyone|accounts|speakers|operators, /set slow SECONDS, /set visibility public|hidden.",
+        " everyone|accounts|speakers|operators, /set slow SECONDS, /set visibility public|hidden|published.",
     ),
     "server": Verb(
         "ACTION NAME …",
