@@ -41,8 +41,9 @@ STOP_SECONDS = 15.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--soak`: proofs run at their full extent, which takes hours."""
+    """`--soak`: proofs run at their full extent. `--write-pictures`: the pictures of docs/ are made anew."""
     parser.addoption("--soak", action="store_true", help="run every proof at its full extent; takes hours")
+    parser.addoption("--write-pictures", action="store_true", help="write the pictures of the page into docs/img")
 
 
 @pytest.fixture(scope="session")

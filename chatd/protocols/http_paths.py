@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import html
 from collections.abc import Callable
 from hashlib import blake2b, sha1
 from importlib import resources
@@ -35,7 +36,8 @@ KINDS = {
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 
@@ -96,6 +98,12 @@ def files() -> dict[str, File]:
     folder = resources.files("chatd") / "page"
     found = (one for one in folder.iterdir() if one.name.rpartition(".")[2] in KINDS)
     return {one.name: File(one.name, one.read_bytes()) for one in found}
+
+
+def index(lobby: str) -> File:
+    """The page itself, which leads newcomers into `lobby`."""
+    content = (resources.files("chatd") / "page" / "index.html").read_text()
+    return File("index.html", content.replace('content="#lobby"', f'content="{html.escape(lobby)}"').encode())
 
 
 class Files(Resource):
@@ -177,13 +185,17 @@ class Root(Resource):
 
     def __init__(self, hub: Hub, settings: Settings, watched: Callable[[], Any] | None) -> None:
         super().__init__()
-        self.settings = settings
         self._watched = watched
-        self._files = files()
-        self._page = Files(self._files)
+        self._page = Files(files())
+        self.change(settings)
         self.putChild(b"ws", Socket(hub))
         self.putChild(b"r", http_rooms.Rooms(hub))
         self.putChild(b"hook", http_rooms.Hook(hub))
+
+    def change(self, settings: Settings) -> None:
+        """Other settings from now on."""
+        self._has_page = settings.web.page
+        self._index = index(settings.line.lobby)
 
     def getChild(self, path: bytes, request: Any) -> Resource:
         if path in WATCHED and self._watched is not None:
@@ -191,10 +203,10 @@ class Root(Resource):
                 return Told(403, "this is told on the server's own machine only")
             found: Resource = self._watched().getChildWithDefault(path, request)
             return found
-        if not self.settings.web.page:
+        if not self._has_page:
             return Told(404, "this server has no page; join with telnet or nc on this same port, or: chatd connect")
         if path == b"" and not request.postpath:
-            return self._files["index.html"]
+            return self._index
         if path == b"page":
             return self._page
         return not_there()
@@ -205,7 +217,7 @@ class WebSite(HttpSite):
 
     def change(self, settings: Settings) -> None:
         """Other settings from now on."""
-        self.resource.settings = settings
+        self.resource.change(settings)
         self.origins = origins_of(settings)
 
 

@@ -22,7 +22,6 @@ from chatd.core.codes import Code, Refusal
 from chatd.core.commands import Command, History
 from chatd.core.errands import is_published
 from chatd.core.replies import Failure, HistoryPage, Problem, Reply, Sent, problem_of
-from chatd.core.state import Room
 from chatd.hub import Hub
 from chatd.hub.errand import Errand
 from chatd.protocols import line_answers, room_page
@@ -129,7 +128,7 @@ class RoomPath(Resource):
     async def _read(self, request: Any, kind: str) -> None:
         errand = Errand(self.hub, request.address, token_of(request), self.name)
         if kind == HTML and not is_published(errand.room):
-            request.setHeader(b"Location", f"/#{quote(self.name[1:])}".encode())
+            request.setHeader(b"Location", f"{top_of(request)}#{quote(self.name[1:])}".encode())
             finish(request, 303, b"this room is read in the page, at /\n", TEXT)
             return
         command = history_of(request, errand.room.name)
@@ -142,18 +141,24 @@ class RoomPath(Resource):
             request.setHeader(b"Link", links.encode())
         if kind == HTML:
             request.setHeader(b"Content-Security-Policy", room_page.POLICY.encode())
-        finish(request, 200, written(reply, command, errand.room, kind, self.hub), kind)
+            finish(request, 200, room_page.page(reply, errand.room, self.hub.rules.network, top_of(request)), kind)
+            return
+        finish(request, 200, written(reply, command, kind, self.hub), kind)
 
     async def _write(self, request: Any, kind: str) -> None:
         await write(self.hub, request, token_of(request), self.name)
 
 
-def written(reply: HistoryPage, command: History, room: Room, kind: str, hub: Hub) -> bytes:
-    """A page of history as it is wanted."""
+def top_of(request: Any) -> str:
+    """How one gets from here to the top, which is not `/` behind a web server that serves other things, too."""
+    depth: int = request.path.count(b"/")
+    return "../" * (depth - 1)
+
+
+def written(reply: HistoryPage, command: History, kind: str, hub: Hub) -> bytes:
+    """A page of history, as JSON or as text."""
     if kind == JSON:
         return bare(fit(reply, command, Format.JSON, hub.limits.frame_bytes))
-    if kind == HTML:
-        return room_page.page(reply, room, hub.rules.network)
     lines = line_answers.history_lines(command, msgspec.structs.replace(reply, prev=None), time.time())
     return "".join(f"{line}\n" for line in lines).encode()
 

@@ -18,12 +18,12 @@ from chatd.protocols.text import LINES, clean_lines
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; frame-ancestors 'none'"
 
 
-def page(reply: HistoryPage, room: Room, network: str) -> bytes:
-    """One page of history."""
-    return "".join(parts(reply, room, network)).encode("utf-8", "replace")
+def page(reply: HistoryPage, room: Room, network: str, top: str) -> bytes:
+    """One page of history; `top` leads from it to the page in which one joins, as in `../`."""
+    return "".join(parts(reply, room, network, top)).encode("utf-8", "replace")
 
 
-def parts(reply: HistoryPage, room: Room, network: str) -> Iterator[str]:
+def parts(reply: HistoryPage, room: Room, network: str, top: str) -> Iterator[str]:
     name, topic = safe(room.name), safe(room.topic)
     yield f"""<!doctype html>
 <html lang="en">
@@ -31,11 +31,11 @@ def parts(reply: HistoryPage, room: Room, network: str) -> Iterator[str]:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{name} – {safe(network)}</title>
-<link rel="stylesheet" href="/page/read.css">
-<link rel="icon" href="/page/icon.svg">
+<link rel="stylesheet" href="{top}page/read.css">
+<link rel="icon" href="{top}page/icon.svg">
 </head>
 <body>
-<header><h1>{name}</h1><p>{topic}</p><p><a href="/#{safe(room.name[1:])}">Join the conversation</a></p></header>
+<header><h1>{name}</h1><p>{topic}</p><p><a href="{top}#{safe(room.name[1:])}">Join the conversation</a></p></header>
 <main>
 """
     if reply.prev is not None:

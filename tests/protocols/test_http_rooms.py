@@ -246,7 +246,7 @@ def test_a_page_is_there_once_it_is_published_and_shows_words_as_words(house: Ho
     alice.ask("relate", room="#den", rel="redact", target=3)
     caller = Caller(house)
     status, told, _ = caller.ask("/r/den", Accept="text/html,*/*")
-    assert (status, told["location"]) == (303, "/#den")
+    assert (status, told["location"]) == (303, "../#den")
     assert alice.ask("set", room="#den", changes={"visibility": "published"})["ok"]
     status, told, text = caller.ask("/r/den", Accept="text/html,*/*")
     assert status == 200

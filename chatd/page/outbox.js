@@ -1,0 +1,109 @@
+// What was written here and is not yet known to be said: sent one by one, in order, again after every cut, and said once.
+//
+// An item is {msg_id, type: "send" | "relate", room, fields, time, problem?: text, seq?: once it is said}.
+
+import { tab } from "./kept.js";
+import { Cut, Refused } from "./wire.js";
+
+// After these the same request may go well a little later.
+const LATER = new Set(["RATE_LIMITED", "STORE_UNAVAILABLE", "OUTCOME_UNKNOWN", "SHUTTING_DOWN"]);
+
+export class Outbox {
+  #ask;
+  #changed;
+  #isRunning = false;
+  #timer = 0;
+
+  /** `ask(type, fields)` sends a request, `changed(item)` is told what became of an item. */
+  constructor(ask, changed) {
+    this.#ask = ask;
+    this.#changed = changed;
+    this.items = tab.read("outbox", []);
+  }
+
+  /** What of a room is still to be shown as on its way. */
+  of(room) {
+    return this.items.filter((item) => item.type === "send" && item.room === room);
+  }
+
+  get isEmpty() {
+    return this.items.length === 0;
+  }
+
+  add(type, room, fields) {
+    const item = { msg_id: unique(), type, room, fields, time: new Date().toISOString() };
+    this.items.push(item);
+    this.#tell(item);
+    this.run();
+  }
+
+  /** Try what failed once more, as something new. */
+  again(item) {
+    this.drop(item);
+    this.add(item.type, item.room, item.fields);
+  }
+
+  drop(item) {
+    this.items = this.items.filter((one) => one !== item);
+    this.#tell(item);
+  }
+
+  /** Nothing of this goes out by itself any more: it would be somebody else who says it. */
+  fail(problem) {
+    for (const item of this.items) if (item.seq === undefined) Object.assign(item, { problem });
+    this.#tell(null);
+  }
+
+  /** An event was heard: what it shows is on its way no longer. */
+  heard(event) {
+    const item = this.items.find((one) => one.room === event.room && (one.msg_id === event.msg_id || one.seq === event.seq));
+    if (item) this.drop(item);
+  }
+
+  renamed(from, to) {
+    for (const item of this.items) if (item.room === from) item.room = to;
+  }
+
+  /** Send what waits, as far as it goes. `known(room)` is the highest number that was heard of a room. */
+  async run(known = this.known) {
+    this.known = known;
+    if (this.#isRunning || !known) return;
+    this.#isRunning = true;
+    clearTimeout(this.#timer);
+    try {
+      let item;
+      while ((item = this.items.find((one) => one.seq === undefined && !one.problem))) await this.#say(item);
+    } catch (error) {
+      if (error instanceof Refused) this.#timer = setTimeout(() => this.run(), (error.seconds ?? 1) * 1000 + 50);
+      else if (!(error instanceof Cut)) throw error;
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #say(item) {
+    try {
+      const reply = await this.#ask(item.type, { room: item.room, msg_id: item.msg_id, ...item.fields });
+      item.seq = reply.seq;
+      // Its event shows it, in its place; unless it was shown before the cut after which it was said again.
+      if (item.type === "relate" || this.known(reply.room) >= reply.seq) this.drop(item);
+      else this.#keep();
+    } catch (error) {
+      if (!(error instanceof Refused) || LATER.has(error.code)) throw error;
+      item.problem = error.message;
+      this.#tell(item);
+    }
+  }
+
+  #keep() {
+    tab.write("outbox", this.items.length ? this.items : null);
+  }
+
+  #tell(item) {
+    this.#keep();
+    this.#changed(item);
+  }
+}
+
+/** An id that nobody else has. `crypto.randomUUID` is not there in pages without TLS. */
+const unique = () => [...crypto.getRandomValues(new Uint8Array(15))].map((byte) => byte.toString(36).padStart(2, "0")).join("");

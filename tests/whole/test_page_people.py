@@ -1,0 +1,131 @@
+"""The page and who one is: commands, accounts, names, windows, and rooms that do not let one in."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from playwright.sync_api import Browser, expect
+from support.browser import PHONE, Person
+from support.crowd import LineWire, Wire
+
+
+def test_commands_do_what_they_do_on_the_line_port(browser: Browser, server: Any) -> None:
+    with Person(browser, server) as ann, LineWire((server.host, server.line_port)) as bob:
+        ann.enter("ann")
+        bob.enter("bob")
+        ann.say("/me waves", "//etc is a folder")
+        bob.until("* ann waves")
+        bob.until("<ann> /etc is a folder")
+        ann.say("/hlep")
+        expect(ann.page.locator("#composer-problem")).to_contain_text("There is no command /hlep. Nothing was sent.")
+        expect(ann.page.locator("#words")).to_have_value("/hlep")
+        ann.say("/topic tea at four")
+        bob.until("tea at four")
+        ann.say("/nick anna")
+        bob.until("anna")
+        expect(ann.page.locator("#me")).to_have_text("anna")
+        ann.say("/msg bob psst")
+        bob.until("-anna- psst")
+        ann.say("/join #den")
+        expect(ann.page.locator("#room-name")).to_have_text("#den")
+        bob.say("/join #den")
+        expect(ann.page.locator("#people-list .nick")).to_have_text(["anna", "bob"])
+        ann.say("/kick bob enough")
+        bob.until("enough")
+        expect(ann.page.locator("#people-list .nick")).to_have_text(["anna"])
+        expect(ann.page.locator("#log .event")).to_contain_text("anna put bob out: enough")
+        ann.say("/part")
+        expect(ann.room("#den")).to_have_count(0)
+        ann.page.keyboard.press("Escape")
+        ann.say("/help")
+        expect(ann.page.locator("#help-dialog")).to_contain_text("/mute NAME [10m|2h|7d] [reason]")
+
+
+def test_whoever_is_put_out_is_told(browser: Browser, server: Any) -> None:
+    with Person(browser, server) as ann, Wire((server.host, server.port)) as bob:
+        bob.enter("bob", "#den")
+        ann.enter("ann")
+        ann.say("/join #den")
+        expect(ann.page.locator("#room-name")).to_have_text("#den")
+        bob.ask("moderate", room="#den", action="ban", target="ann", reason="no shouting")
+        expect(ann.page.locator("#log .top")).to_contain_text("no shouting")
+        ann.say("but")
+        expect(ann.page.locator("#log .failed")).to_contain_text("Not sent")
+        ann.page.get_by_role("button", name="Discard").click()
+        expect(ann.page.locator("#log .failed")).to_have_count(0)
+
+
+def test_a_name_is_kept_with_a_password(browser: Browser, server: Any) -> None:
+    """And then it takes the password, in any browser."""
+    with Person(browser, server) as ann, Person(browser, server) as other:
+        ann.enter("ann")
+        ann.say("mine")
+        ann.page.locator("#me").click()
+        ann.page.locator("#me-dialog [name=password]").fill("correct horse battery")
+        ann.page.locator("#me-dialog").get_by_role("button", name="Save").click()
+        expect(ann.page.locator("#me-dialog")).to_be_hidden()
+        ann.page.locator("#me").click()
+        expect(ann.page.locator("#me-dialog")).to_contain_text("This is your account ann.")
+        form = other.page.locator("#login")
+        form.get_by_label("Name").fill("ann")
+        form.get_by_role("button", name="Join").click()
+        expect(form).to_contain_text("This name belongs to an account.")
+        form.get_by_label("Password").fill("wrong horse battery")
+        form.get_by_role("button", name="Join").click()
+        expect(form.locator("#door-problem")).not_to_contain_text("belongs to an account")
+        form.get_by_label("Password").fill("correct horse battery")
+        form.get_by_role("button", name="Join").click()
+        other.sees("mine")
+        other.page.reload()
+        other.sees("mine")
+        other.say("from elsewhere")
+        ann.page.keyboard.press("Escape")
+        ann.sees("from elsewhere")
+        expect(ann.message("from elsewhere")).to_have_class(re.compile("mine"))
+        other.page.locator("#me").click()
+        other.page.get_by_role("button", name="Log out").click()
+        expect(form).to_be_visible()
+        assert other.page.evaluate("localStorage.getItem('chatd.me')") is None
+
+
+def test_a_name_that_is_taken_gets_another(browser: Browser, server: Any) -> None:
+    with Person(browser, server) as ann, Person(browser, server) as other:
+        ann.enter("ann")
+        form = other.page.locator("#login")
+        form.get_by_label("Name").fill("Ann")
+        form.get_by_role("button", name="Join").click()
+        expect(form.locator("#door-problem")).to_contain_text("in use")
+        expect(form.get_by_label("Name")).to_have_value(re.compile("Ann."))
+        form.get_by_role("button", name="Join").click()
+        expect(other.page.locator("#connection")).to_have_text("connected")
+
+
+def test_two_windows_of_one_person_agree(browser: Browser, server: Any) -> None:
+    with Person(browser, server) as ann:
+        ann.enter("ann")
+        second = ann.window()
+        expect(second.locator("#connection")).to_have_text("connected")
+        ann.say("said in one")
+        expect(second.locator("#log .body")).to_have_text(["said in one"])
+        second.locator("#words").fill("and in the other")
+        second.locator("#words").press("Enter")
+        ann.sees("and in the other")
+        expect(ann.page.locator("#people-list .nick")).to_have_text(["ann"])
+
+
+def test_an_address_leads_into_its_room_with_its_key(browser: Browser, server: Any) -> None:
+    with Person(browser, server, **PHONE) as ann, Wire((server.host, server.port)) as bob:
+        bob.enter("bob", "#den")
+        bob.ask("set", room="#den", changes={"key": "sesame"})
+        ann.window("#den")
+        ann.page.goto("about:blank")
+        ann.page.goto(ann.url + "#den")
+        ann.page.get_by_label("Name", exact=True).first.fill("ann")
+        ann.page.get_by_role("button", name="Join").click()
+        dialog = ann.page.locator("#browse-dialog")
+        dialog.locator("[name=room]").fill("#den")
+        dialog.get_by_role("button", name="Join").click()
+        dialog.get_by_label("Key").fill("sesame")
+        dialog.get_by_role("button", name="Join").click()
+        expect(ann.page.locator("#room-name")).to_have_text("#den")
