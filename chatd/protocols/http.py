@@ -145,6 +145,9 @@ class HttpChannel(HTTPChannel):
             target.dataReceived(rest)
 
 
+MOST_PARAMETERS = 50
+
+
 class HttpRequest(Request):
     """One request. `address` is who asks, perhaps through a proxy; `query` are the parameters in its address."""
 
@@ -173,24 +176,39 @@ class HttpRequest(Request):
         self.address = client_of(peer_name(self.channel.transport), self.headers_of(b"X-Forwarded-For"), site.origins)
         for name, value in SAFE.items():
             self.setHeader(name, value)
-        try:
-            self.query = parse_qs(self.uri.partition(b"?")[2].decode(), keep_blank_values=True, max_num_fields=50)
-        except ValueError:
-            self.query = {}
-        problem = site.origins.misdirected(self.headers_of(b"Host"), peer_name(self.channel.transport))
+        if problem := self._problem():
+            self._say(*problem)
+        else:
+            super().process()
+
+    def _problem(self) -> tuple[int, str] | None:
+        """What is wrong with this request, whatever it asks."""
         if self.clientproto == b"HTTP/1.1" and not self.headers_of(b"Host"):
-            problem = "a request says its Host"  # RFC 9112 section 3.2
-        if problem:
-            body = self.answer(421 if self.headers_of(b"Host") else 400, f"{problem}\n".encode())
-            self.setHeader(b"Content-Length", b"%d" % len(body))
-            self.write(body)
-            self.finish()
-            return
-        super().process()
+            return 400, "a request says its Host"  # RFC 9112 section 3.2
+        origins = self.channel.site.origins
+        if problem := origins.misdirected(self.headers_of(b"Host"), peer_name(self.channel.transport)):
+            return 421, problem
+        try:
+            query = self.uri.partition(b"?")[2].decode()
+            self.query = parse_qs(query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        except ValueError:
+            return 400, f"the address has more than {MOST_PARAMETERS} parameters, or is not UTF-8"
+        return None
+
+    def _say(self, status: int, text: str) -> None:
+        body = self.answer(status, f"{text}\n".encode())
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.write(body)
+        self.finish()
 
     def render(self, resrc: Any) -> None:
         self.setHeader(b"Server", SAFE[b"Server"])
-        super().render(resrc)
+        allowed = sorted(name[7:] for name in dir(resrc) if name.startswith("render_"))
+        if self.method.decode("latin-1") in allowed or type(resrc).render is not Resource.render:
+            super().render(resrc)
+            return
+        self.setHeader(b"Allow", ", ".join(allowed).encode())
+        self._say(405, f"this can be asked with {', '.join(allowed)} only")
 
     def headers_of(self, name: bytes) -> list[str]:
         """All values of a header, in their order."""

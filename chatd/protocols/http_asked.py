@@ -5,6 +5,7 @@ Requests in, commands out, or a refusal that says which parameter is wrong.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,7 +19,12 @@ TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 
+LARGEST = 2**53  # beyond that JSON's numbers are not exact everywhere
 SHOWN = 50  # messages, unless a limit is given
+FIELDS = ("body", "kind", "reply_to", "data", "schema", "msg_id")
+"""What a message in JSON may have."""
+
+IDEMPOTENCY_KEY = re.compile(r'^"?[!#-~]{1,64}"?$')
 
 
 class Wrong(Refusal):
@@ -54,7 +60,7 @@ def number(request: Any, name: str) -> int | None:
     found = one(request, name)
     if found is None:
         return None
-    if not (found.isascii() and found.isdecimal() and len(found) < 17):
+    if not (found.isascii() and found.isdecimal() and len(found) < 17 and int(found) <= LARGEST):
         raise Wrong(f"{name} is a number, such as a message's own")
     return int(found)
 
@@ -80,13 +86,16 @@ def accepted(request: Any) -> str:
 
 def history_of(request: Any, room: str) -> History:
     """The page that a request asks for."""
+    limit = number(request, "limit")
+    if limit == 0:
+        raise Wrong("limit is at least 1")
     return History(
         id="h",
         room=room,
         before=number(request, "before"),
         after=number(request, "since"),
         around=number(request, "around"),
-        limit=max(1, number(request, "limit") or SHOWN),
+        limit=SHOWN if limit is None else limit,
         query=one(request, "query"),
         author=one(request, "from"),
     )
@@ -109,7 +118,9 @@ def message_of(request: Any, room: str) -> Send:
     if len(keys) > 1:
         raise Wrong("there is more than one Idempotency-Key")
     if keys:
-        fields["msg_id"] = keys[0].strip().strip('"')
+        if not IDEMPOTENCY_KEY.match(keys[0]):
+            raise Wrong("Idempotency-Key is 1 to 64 visible characters of ASCII")
+        fields["msg_id"] = keys[0].strip('"')
     if not fields.get("body"):
         raise Wrong("a message has a body")
     fields |= {"type": "send", "id": "s", "room": room}
@@ -126,6 +137,7 @@ def fields_of(content: bytes) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise Wrong("the message is not an object of JSON")
-    if "body" not in found and isinstance(found.get("text"), str):
-        found["body"] = found.pop("text")
-    return {name: found[name] for name in ("body", "kind", "reply_to", "data", "schema", "msg_id") if name in found}
+    if not isinstance(found.get("text", ""), str):
+        raise Wrong("text is not a string")
+    found.setdefault("body", found.get("text"))
+    return {name: found[name] for name in FIELDS if name in found}

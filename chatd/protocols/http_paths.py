@@ -14,11 +14,12 @@ from hashlib import blake2b, sha1
 from importlib import resources
 from typing import Any
 
+import msgspec
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from chatd.hub import Hub
-from chatd.protocols import http_rooms, websocket
+from chatd.protocols import http_rooms, openapi, websocket
 from chatd.protocols.http import HttpRequest, HttpSite
 from chatd.protocols.origins import Origins, is_loopback
 from chatd.settings import Settings
@@ -118,6 +119,18 @@ class Files(Resource):
         return not_there()
 
 
+class Description(Leaf):
+    """What is here, for programs."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def render_GET(self, request: Any) -> bytes:
+        content = msgspec.json.encode(openapi.document(self._hub.limits.history_page))
+        return bytes(request.answer(200, content + b"\n", "application/json"))
+
+
 # -- the WebSocket ----------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +204,7 @@ class Root(Resource):
         self.putChild(b"ws", Socket(hub))
         self.putChild(b"r", http_rooms.Rooms(hub))
         self.putChild(b"hook", http_rooms.Hook(hub))
+        self.putChild(b"openapi.json", Description(hub))
 
     def change(self, settings: Settings) -> None:
         """Other settings from now on."""

@@ -8,6 +8,7 @@ import selectors
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 Json = dict[str, Any]
@@ -19,11 +20,11 @@ def frame(plain: Json) -> bytes:
     return struct.pack("!I", len(blob)) + blob
 
 
-def greeting(nick: str, room: str, **join: Any) -> bytes:
+def greeting(nick: str, room: str, wrap: Callable[[Json], bytes] = frame, **join: Any) -> bytes:
     """hello, auth and join in one packet."""
     return b"".join(
         map(
-            frame,
+            wrap,
             (
                 {"type": "hello", "id": "h", "versions": [1]},
                 {"type": "auth", "id": "a", "mechanism": "guest", "nick": nick},
@@ -117,13 +118,25 @@ class Crowd:
         self._buffers = [b""] * count
         self._sockets: list[socket.socket] = []
         for n in range(count):
-            one = socket.create_connection(address, timeout=30)
-            one.sendall(greeting(f"{prefix}{n}", room))
+            one = self.open(address, f"{prefix}{n}", room)
             one.setblocking(False)
             self.selector.register(one, selectors.EVENT_READ, n)
             self._sockets.append(one)
             if n % 50 == 49:
                 self.run(0)
+
+    def open(self, address: tuple[str, int], nick: str, room: str) -> socket.socket:
+        """A connection that has asked to be in the room."""
+        one = socket.create_connection(address, timeout=30)
+        one.sendall(greeting(nick, room))
+        return one
+
+    def next_in(self, data: bytes, start: int) -> tuple[int, int] | None:
+        """Where the next object begins and ends; None if it is not whole."""
+        if len(data) - start < 4:
+            return None
+        end = start + 4 + int.from_bytes(data[start : start + 4], "big")
+        return None if end > len(data) else (start + 4, end)
 
     def close(self) -> None:
         self.selector.close()
@@ -150,19 +163,17 @@ class Crowd:
     def _receive(self, n: int, chunk: bytes) -> None:
         assert chunk, f"member {n} was closed"
         data = self._buffers[n] + chunk
-        start, size = 0, len(data)
-        while size - start >= 4:
-            end = start + 4 + int.from_bytes(data[start : start + 4], "big")
-            if end > size:
-                break
-            found = SEQ.match(data[start + 4 : end])
+        start = 0
+        while place := self.next_in(data, start):
+            begin, end = place
+            found = SEQ.match(data[begin:end])
             if found:
                 seq = int(found[1])
                 assert seq == self._seqs[n] + 1 or not self._seqs[n], f"member {n}: {seq} after {self._seqs[n]}"
                 self._seqs[n] = seq
                 self.heard[n] += 1
                 self.total += 1
-            elif data.startswith(b'{"re":"j","ok":true', start + 4):
+            elif data.startswith(b'{"re":"j","ok":true', begin):
                 self.joined += 1
             start = end
         self._buffers[n] = data[start:]

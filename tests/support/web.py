@@ -9,6 +9,7 @@ import struct
 import time
 from typing import Any
 
+from support.crowd import Crowd, greeting
 from websockets.sync.client import ClientConnection, connect
 
 KEY = base64.b64encode(b"0123456789abcdef").decode()
@@ -114,6 +115,28 @@ class Caller:
                 code = struct.unpack("!H", data[start : start + 2])[0] if size >= 2 else 1005
             data = data[start + size :]
         return code
+
+
+class WebCrowd(Crowd):
+    """Many members who came by WebSocket."""
+
+    def open(self, address: tuple[str, int], nick: str, room: str) -> socket.socket:
+        one = socket.create_connection(address, timeout=30)
+        one.sendall(upgrade())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += one.recv(1)
+        assert b" 101 " in head, head
+        one.sendall(greeting(nick, room, lambda plain: masked(1, json.dumps(plain).encode())))
+        return one
+
+    def next_in(self, data: bytes, start: int) -> tuple[int, int] | None:
+        if len(data) - start < 4:
+            return None
+        size, begin = data[start + 1], start + 2
+        if size == 126:
+            size, begin = int.from_bytes(data[start + 2 : start + 4], "big"), start + 4
+        return None if begin + size > len(data) else (begin, begin + size)
 
 
 def web(server: Any, port: int | None = None, **options: Any) -> ClientConnection:

@@ -9,9 +9,10 @@ import zlib
 from typing import Any
 
 import pytest
-from support.measure import memory_of
+from support.crowd import Crowd, Wire
+from support.measure import allow_files, memory_of, processor_seconds
 from support.pair import Pair
-from support.web import Caller, ask, enter, masked, web
+from support.web import Caller, WebCrowd, ask, enter, masked, web
 from websockets.exceptions import ConnectionClosed
 
 TEXT, BINARY, CONT, PING = 1, 2, 0, 9
@@ -121,3 +122,36 @@ def test_a_silent_one_is_asked_in_both_ways_and_given_up(start_server: Any) -> N
         assert b'"type":"ping"' in silent.buffer
         assert b"\x89\x00" in silent.buffer
         assert ask(answering, "ping")["ok"]
+
+
+# -- what it costs ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(180)
+def test_a_thousand_by_websocket_cost_no_more_than_by_frames(server: Any) -> None:
+    """Processor time a delivery, by turns in the same run: at most 1.3 times as much."""
+    allow_files(8192)
+    address = (server.host, server.port)
+    crowds = {"#framed": Crowd(address, "#framed", 1000), "#web": WebCrowd(address, "#web", 1000, prefix="w")}
+    used = dict.fromkeys(crowds, 0.0)
+    try:
+        with Wire(address) as tom:
+            tom.enter("tom", *crowds)
+            for crowd in crowds.values():
+                crowd.run_until(lambda crowd=crowd: crowd.joined == 1000, 60)
+            for turn in range(6):
+                for room, crowd in crowds.items():
+                    before = processor_seconds(server)
+                    for _ in range(10):
+                        said = crowd.total + 20_000
+                        tom.send(*({"type": "send", "room": room, "body": "x" * 100} for _ in range(20)))
+                        crowd.run_until(lambda crowd=crowd, said=said: crowd.total == said, 60)
+                    if turn:  # the first warms up
+                        used[room] += processor_seconds(server) - before
+    finally:
+        for crowd in crowds.values():
+            crowd.close()
+    cost = {room: seconds / 1_000_000 * 1e6 for room, seconds in used.items()}
+    ratio = cost["#web"] / cost["#framed"]
+    print(f"{cost['#web']:.3f} µs a delivery by WebSocket, {cost['#framed']:.3f} µs by frames: {ratio:.2f}")
+    assert ratio < 1.3
