@@ -316,11 +316,11 @@ class ChatService(Service):
             remove_ready_file(Path(name))  # of a server that was killed
 
     def _tell_ready(self) -> None:
-        if name := self.settings.server.ready_file:
-            write_ready_file(Path(name), self.listeners)
-            self._on_end("removing the ready file", lambda: remove_ready_file(Path(name)))
         for line_ in how_to_join(self.listeners):
             self.log.info("{line}", line=line_)
+        if name := self.settings.server.ready_file:  # last, so that who waits for it finds the log complete
+            write_ready_file(Path(name), self.listeners)
+            self._on_end("removing the ready file", lambda: remove_ready_file(Path(name)))
         notify_systemd("READY=1", os.environ)
         self._on_end("telling systemd", lambda: notify_systemd("STOPPING=1", os.environ))
         self._is_ready = True

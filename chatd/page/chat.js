@@ -43,7 +43,8 @@ export class Chat {
       },
     });
     this.outbox = new Outbox(
-      (type, fields) => this.wire.ask(type, fields),
+      (type, fields) => (this.isOnline ? this.wire.ask(type, fields) : Promise.reject(new Cut("not in yet"))),
+      (name) => this.rooms.get(name),
       (item) => changed("outbox", this.rooms.get(item?.room) ?? null),
     );
   }
@@ -147,7 +148,7 @@ export class Chat {
     for (const { room, last_seq, read_seq } of reply.rooms) if (room.startsWith("@") && last_seq > read_seq) this.#make(room);
     for (const room of this.rooms.values()) this.#enter(room);
     if (this.#away) this.wire.ask("set", { self: { away: this.#away } }).catch(() => {});
-    this.outbox.run((name) => this.rooms.get(name)?.last ?? 0);
+    this.outbox.run();
     setTimeout(() => this.isOnline && this.wire.settled(), 5_000);
     this.#changed("state");
     wish?.done(reply);
@@ -173,7 +174,7 @@ export class Chat {
     kept.write("current", room.name);
     if (!room.isLoaded && room.isIn) this.load(room);
     this.#changed("shown", room);
-    if (room.isIn && !room.isDirect && !room.members.size) this.#list(room);
+    if (room.isIn && !room.isListed) this.#list(room);
   }
 
   async leave(room) {
@@ -184,6 +185,7 @@ export class Chat {
       this.current = null;
       const [next] = this.rooms.values();
       if (next) this.show(next);
+      else this.#changed("shown", null);
     }
     this.#changed("rooms");
   }
@@ -263,7 +265,7 @@ export class Chat {
       if (room.isDirect) room.mentions = room.unread;
       if (read === undefined) this.#mark(room);
     }
-    room.members.clear();
+    room.isListed = false;
     this.#changed("rooms");
     if (this.current !== room) return;
     this.#list(room);
@@ -273,7 +275,9 @@ export class Chat {
   async #list(room) {
     if (room.isDirect) return;
     try {
+      room.isListed = true;
       const page = await this.wire.ask("list", { what: "members", room: room.name, limit: 200 });
+      room.members.clear();
       for (const member of page.items) room.members.set(fold(member.nick), member);
       room.count = Math.max(room.count, room.members.size);
       this.#changed("people", room);

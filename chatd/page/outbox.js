@@ -10,13 +10,15 @@ const LATER = new Set(["RATE_LIMITED", "STORE_UNAVAILABLE", "OUTCOME_UNKNOWN", "
 
 export class Outbox {
   #ask;
+  #find;
   #changed;
   #isRunning = false;
   #timer = 0;
 
-  /** `ask(type, fields)` sends a request, `changed(item)` is told what became of an item. */
-  constructor(ask, changed) {
+  /** `ask(type, fields)` sends a request, `find(name)` finds a room, `changed(item)` is told what became of an item. */
+  constructor(ask, find, changed) {
     this.#ask = ask;
+    this.#find = find;
     this.#changed = changed;
     this.items = tab.read("outbox", []);
   }
@@ -64,10 +66,9 @@ export class Outbox {
     for (const item of this.items) if (item.room === from) item.room = to;
   }
 
-  /** Send what waits, as far as it goes. `known(room)` is the highest number that was heard of a room. */
-  async run(known = this.known) {
-    this.known = known;
-    if (this.#isRunning || !known) return;
+  /** Send what waits, as far as it goes. */
+  async run() {
+    if (this.#isRunning) return;
     this.#isRunning = true;
     clearTimeout(this.#timer);
     try {
@@ -86,10 +87,11 @@ export class Outbox {
       const reply = await this.#ask(item.type, { room: item.room, msg_id: item.msg_id, ...item.fields });
       item.seq = reply.seq;
       // Its event shows it, in its place; unless it was shown before the cut after which it was said again.
-      if (item.type === "relate" || this.known(reply.room) >= reply.seq) this.drop(item);
+      if (item.type === "relate" || this.#find(reply.room)?.last >= reply.seq) this.drop(item);
       else this.#keep();
     } catch (error) {
-      if (!(error instanceof Refused) || LATER.has(error.code)) throw error;
+      const isOnTheWayIn = error.code === "NOT_IN_ROOM" && this.#find(item.room)?.problem === null;
+      if (!(error instanceof Refused) || LATER.has(error.code) || isOnTheWayIn) throw error;
       item.problem = error.message;
       this.#tell(item);
     }

@@ -22,6 +22,7 @@ export class Room {
     this.unread = 0;
     this.mentions = 0;
     this.members = new Map();
+    this.isListed = false; // whether these are all of them, or as many as a page holds
     this.count = 0;
     this.typing = new Map();
     this.clear();

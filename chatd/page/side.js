@@ -6,7 +6,7 @@ const $ = (id) => document.getElementById(id);
 
 /** The rooms and conversations. */
 export function showRooms(chat) {
-  const rooms = [...chat.rooms.values()].sort((one, other) => one.name.localeCompare(other.name));
+  const rooms = [...chat.rooms.values()].sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
   const update = (item, room) => showRoom(item, room, chat);
   sync($("room-list"), rooms.filter((room) => !room.isDirect), (room) => room.name, update);
   sync($("direct-list"), rooms.filter((room) => room.isDirect), (room) => room.name, update);
@@ -34,7 +34,7 @@ function sync(list, wanted, key, update) {
 
 function showRoom(item, room, chat) {
   if (!item.firstChild) {
-    const parts = [make("span", { className: "name", textContent: room.name }), make("span", { ariaHidden: "true" }), make("span", { className: "unseen" })];
+    const parts = [make("span", { className: "name", textContent: room.name, title: room.name }), make("span", { ariaHidden: "true" }), make("span", { className: "unseen" })];
     item.append(make("button", { type: "button", onclick: () => chat.show(room) }, ...parts));
   }
   const [button] = item.children;
@@ -63,7 +63,7 @@ export function showPeople(chat, open) {
 function showPerson(item, member, open) {
   const { nick, away, bot, role } = member;
   if (!item.firstChild) {
-    const parts = [make("span", { className: `nick ${colour(nick)}`, textContent: nick }), make("span", { className: "quiet" })];
+    const parts = [make("span", { className: `nick ${colour(nick)}`, textContent: nick, title: nick }), make("span", { className: "quiet" })];
     item.append(make("button", { type: "button", ariaHasPopup: "dialog" }, ...parts));
   }
   const [button] = item.children;

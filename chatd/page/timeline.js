@@ -206,7 +206,7 @@ export class Timeline {
     const list = make("ul", { className: "reactions" });
     for (const [key, nicks] of reactions) {
       const mine = nicks.some((nick) => isSame(nick, this.#chat.me.nick));
-      const button = make("button", { type: "button", ariaPressed: String(mine), title: nicks.join(", ") }, `${clean(key)} ${nicks.length}`);
+      const button = make("button", { type: "button", ariaPressed: String(mine), title: nicks.join(", ") }, make("span", { textContent: clean(key) }), ` ${nicks.length}`);
       button.ariaLabel = `${clean(key)}, ${many(nicks.length, "reaction")}`;
       button.addEventListener("click", () => this.#act.toggle(message, key, mine));
       list.append(make("li", {}, button));

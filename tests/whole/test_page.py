@@ -60,7 +60,8 @@ def test_both_go_on_when_the_server_is_killed_while_they_type(browser: Browser, 
                 lines += bob.lines
         expect(ann.page.locator("#connection")).to_have_text("connected")
         ann.sees(texts[-1])
-        expect(ann.page.locator("#log .sending")).to_have_count(0)
+        wait_for(lambda: ann.page.locator("#log .sending").count() == 0)
+        assert ann.page.locator("#log .failed").all_inner_texts() == []
         with Wire((server.host, server.port)) as wire:
             wire.enter("carl", "#lobby")
             events = wire.ask("history", room="#lobby", limit=200)["events"]
@@ -92,6 +93,34 @@ def test_what_is_written_without_a_connection_is_sent_when_it_is_back(browser: B
         expect(ann.page.locator("#log article")).to_have_count(3)
         assert ann.bodies() == ["with a connection", "first", "second"]
         expect(ann.page.locator("#words")).to_have_value("half a sen")
+
+
+def test_what_is_written_while_one_comes_in_waits_until_one_is_in(browser: Browser, server: Any) -> None:
+    """There is a connection already then, on which nobody may say anything yet."""
+    with Person(browser, server) as ann:
+        held: list[Any] = []
+        is_holding = False
+
+        def route(page_side: Any) -> None:
+            server_side = page_side.connect_to_server()
+            page_side.on_message(server_side.send)
+            server_side.on_message(lambda text: held.append((page_side, text)) if is_holding else page_side.send(text))
+
+        ann.context.route_web_socket("**/ws", route)
+        ann.page.reload()
+        ann.enter("ann")
+        is_holding = True
+        server.kill9()
+        server.restart()
+        wait_for(lambda: ann.page.evaluate("1") and held)
+        ann.say("while coming in")
+        ann.page.wait_for_timeout(500)
+        expect(ann.page.locator("#log .sending")).to_have_count(1)
+        is_holding = False
+        for page_side, text in held:
+            page_side.send(text)
+        expect(ann.page.locator("#log article[data-seq] .body")).to_have_text(["while coming in"])
+        expect(ann.page.locator("#log .failed")).to_have_count(0)
 
 
 def test_rooms_have_what_is_unread_and_the_title_tells(browser: Browser, server: Any) -> None:

@@ -129,3 +129,76 @@ def test_an_address_leads_into_its_room_with_its_key(browser: Browser, server: A
         dialog.get_by_label("Key").fill("sesame")
         dialog.get_by_role("button", name="Join").click()
         expect(ann.page.locator("#room-name")).to_have_text("#den")
+
+
+def test_who_looks_elsewhere_is_notified_of_what_is_meant_for_him(browser: Browser, server: Any) -> None:
+    """And of nothing else; the browser's own notification is written down on its way to the screen."""
+    with Person(browser, server) as ann, Wire((server.host, server.port)) as bob:
+        bob.enter("bob", "#lobby")
+        ann.context.grant_permissions(["notifications"])
+        ann.page.evaluate(
+            """() => {
+                window.told = [];
+                window.Notification = class extends Notification {
+                    constructor(title, options) { super(title, options); window.told.push([title, options.body]); }
+                };
+                document.hasFocus = () => false;
+            }"""
+        )
+        ann.enter("ann")
+        bob.ask("send", room="#lobby", body="before: ann")
+        ann.sees("before: ann")
+        ann.page.locator("#me").click()
+        ann.page.get_by_label("Notify me when somebody means me").check()
+        ann.page.locator("#me-dialog").get_by_role("button", name="Save").click()
+        expect(ann.page.locator("#me-dialog")).to_be_hidden()
+        bob.ask("send", room="#lobby", body="nobody in particular")
+        bob.ask("send", room="#lobby", body="are you there, Ann?")
+        bob.ask("send", to="@ann", body="psst")
+        expect(ann.room("@bob").locator(".badge")).to_have_text("1")
+        expect(ann.room("#lobby").locator(".badge")).to_have_text("3")
+        assert ann.page.evaluate("window.told") == [["bob in #lobby", "are you there, Ann?"], ["bob", "psst"]]
+
+
+def test_the_people_of_a_room_are_known_however_one_comes_to_it(browser: Browser, server: Any) -> None:
+    """Also if some of them came while one was in another."""
+    with (
+        Person(browser, server) as ann,
+        Wire((server.host, server.port)) as bob,
+        Wire((server.host, server.port)) as eve,
+    ):
+        for wire, nick in ((bob, "bob"), (eve, "eve")):
+            wire.enter(nick)
+        bob.ask("join", room="#den")
+        ann.enter("ann")
+        ann.say("/join #den")
+        nicks = ann.page.locator("#people-list .nick")
+        expect(nicks).to_have_text(["ann", "bob"])
+        ann.room("#lobby").click()
+        expect(nicks).to_have_text(["ann"])
+        server.kill9()
+        server.restart()
+        expect(ann.page.locator("#connection")).to_have_text("connected")
+        for nick in ("fay", "gus"):
+            with Wire((server.host, server.port)) as wire:
+                wire.enter(nick, "#den")
+                wire.ask("send", room="#den", body="hello")
+                expect(ann.room("#den").locator(".badge")).to_be_visible()
+        ann.room("#den").click()
+        expect(nicks).to_have_text(["ann"])
+        ann.page.locator("#bar .leave").click()
+        ann.page.locator("#bar .leave").click()
+        expect(ann.page.locator("#log .top")).to_have_text("Find a room, or write to somebody.")
+        expect(ann.page.locator("#composer")).to_be_hidden()
+
+
+def test_what_is_too_long_is_told_and_kept(browser: Browser, server: Any) -> None:
+    with Person(browser, server) as ann:
+        ann.enter("ann")
+        ann.say("é" * 4097)
+        expect(ann.page.locator("#composer-problem")).to_have_text("This is 2 bytes too long. Send it in parts.")
+        expect(ann.page.locator("#words")).to_have_value("é" * 4097)
+        ann.say("é" * 4096)
+        ann.sees("é" * 4096)
+        ann.say("\n".join("line" for _ in range(201)))
+        expect(ann.page.locator("#composer-problem")).to_contain_text("These are 201 lines")
