@@ -1,7 +1,7 @@
 """`chatd invite`: a word with which one account can be made, and lines that can be passed on as they are.
 
 For each way in there is one, with the host, port and fingerprint that it really has, and for telephones there is a QR
-code of the link that `chatd connect` takes.
+code of the address for a browser, or without one, of the link that `chatd connect` takes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from chatd.cli_admin import Json, ask
 from chatd.cli_journal import Parser, where
 from chatd.client.links import Link
 from chatd.errors import Exit, OperatorError
+from chatd.settings import Settings
 
 EVERYWHERE = ("0.0.0.0", "::")
 THIS_MACHINE = ("127.0.0.1", "::1")
@@ -41,14 +42,16 @@ def run(name: str, words: list[str]) -> int:
     if not answer.pop("ok"):
         raise OperatorError("invite", answer["error"], "", Exit.NOT_ALLOWED)
     link = answer["link"] = link_of(answer)
+    answer["page"] = page_of(answer, settings) if settings.web.page else ""
+    drawn = answer["page"] or link
     if chosen.json:
         print(msgspec.json.encode(answer).decode())
     else:
         print("\n".join(show(answer, link)))
-        if link and sys.stdout.isatty():
-            print(code_of(link, shutil.get_terminal_size().columns))
+        if drawn and sys.stdout.isatty():
+            print(code_of(drawn, shutil.get_terminal_size().columns))
     if chosen.qr:
-        draw(link, chosen.qr)
+        draw(drawn, chosen.qr)
     return Exit.OK
 
 
@@ -123,6 +126,21 @@ def link_of(answer: Json) -> str:
     return ""
 
 
+def page_of(answer: Json, settings: Settings) -> str:
+    """The address of the page that takes the invite; empty if there is none that others can reach.
+
+    The invite is behind `#`, which browsers tell nobody. Behind a web server it is that one's address.
+    """
+    tail = f"/#invite={answer['invite']}"
+    if settings.web.proxies and answer["host"]:
+        return f"https://{answer['host']}{tail}"
+    for listener in ways(answer, "http", "detect"):
+        if not listener["path"]:
+            scheme = "https" if listener["is_tls"] or answer["certificate"] else "http"
+            return f"{scheme}://{spot_of(answer, listener)}{tail}"
+    return ""
+
+
 # -- what is printed --------------------------------------------------------------------------------------------------
 
 
@@ -133,6 +151,8 @@ def show(answer: Json, link: str) -> Iterator[str]:
     yield ""
     for listener in ways(answer, "detect", "line"):
         yield f"People:    {typed(answer, listener)}   then choose a name, and type  /register {word}"
+    if answer.get("page"):
+        yield f"Browsers:  {answer['page']}"
     if link:
         yield f"Client:    chatd connect '{link}' --account NAME"
     for listener in ways(answer, "detect", "framed"):
@@ -156,7 +176,7 @@ def typed(answer: Json, listener: Json) -> str:
 
 
 def code_of(link: str, columns: int) -> str:
-    """The link as a QR code made of half blocks; nothing if the terminal is too narrow for it."""
+    """An address as a QR code made of half blocks; nothing if the terminal is too narrow for it."""
     import segno
 
     code = segno.make_qr(link, error="l")
@@ -169,7 +189,7 @@ def code_of(link: str, columns: int) -> str:
 
 
 def draw(link: str, path: str) -> None:
-    """The link as a picture. Raises `OperatorError`."""
+    """An address as a picture. Raises `OperatorError`."""
     import segno
 
     if not link:

@@ -12,11 +12,13 @@ from typing import Any
 import pexpect
 import pytest
 import segno
+from msgspec.structs import replace
 
 from chatd import cli_invite
 from chatd.client import links
 from chatd.client.links import Link
 from chatd.errors import Exit
+from chatd.settings import Settings
 
 SECRET = "correct horse battery"
 
@@ -92,6 +94,18 @@ def answer(**more: Any) -> dict[str, Any]:
     return told | {"listeners": [listener, listener | {"host": "::"}]} | more
 
 
+def test_the_page_is_where_browsers_find_it() -> None:
+    web, tail = Settings(), "/#invite=abcd"
+    assert cli_invite.page_of(answer(host="chat.example.org"), web) == f"http://chat.example.org:1234{tail}"
+    encrypted = answer(host="chat.example.org", certificate=certificate("chat.example.org"))
+    assert cli_invite.page_of(encrypted, web) == f"https://chat.example.org:1234{tail}"
+    only = answer()["listeners"][0] | {"protocol": "http", "port": 8080, "host": "127.0.0.1"}
+    assert cli_invite.page_of(answer(listeners=[only]), web) == f"http://localhost:8080{tail}"
+    behind = replace(web, web=replace(web.web, proxies=["127.0.0.1"]))
+    assert cli_invite.page_of(answer(host="chat.example.org"), behind) == f"https://chat.example.org{tail}"
+    assert cli_invite.page_of(answer(listeners=[only | {"path": "/run/x"}]), web) == ""
+
+
 def certificate(*names: str, is_own: bool = True) -> dict[str, Any]:
     return {"names": list(names), "fingerprint": "SHA256:" + "0" * 64, "is_own": is_own}
 
@@ -150,9 +164,9 @@ def at_a_terminal(server: Any, columns: int, **environ: str) -> str:
     return str(child.before)
 
 
-def test_at_a_terminal_the_link_is_a_qr_code(server: Any) -> None:
+def test_at_a_terminal_the_page_is_a_qr_code(server: Any) -> None:
     printed = at_a_terminal(server, 100, PYTHONUTF8="1")
-    [link] = re.findall(r"chatd connect '(\S+)'", printed)
+    [link] = re.findall(r"Browsers:  (\S+)", printed)
     drawn = printed[printed.index("█") :].replace("\r\n", "\n").rstrip("\n").split("\n")
     matrix = [[bool(module) for module in row] for row in segno.make_qr(link, error="l").matrix]
     dark = {" ": (True, True), "▀": (False, True), "▄": (True, False), "█": (False, False)}

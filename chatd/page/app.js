@@ -76,6 +76,13 @@ function show(around = null) {
 
 // -- coming in, and out -------------------------------------------------------------------------------------------
 
+/** The invite that the address has, if it has one. It is taken out of it: it is good once, and nobody else's. */
+function invited() {
+  const [, word] = location.hash.match(/^#invite=([\w-]+)$/) ?? [];
+  if (word) history.replaceState(null, "", location.pathname);
+  return word ?? null;
+}
+
 /** The room that the address names, if it names one. */
 function wanted() {
   const name = decodeURIComponent(location.hash.slice(1));
@@ -156,8 +163,12 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+const invite = invited();
 if (chat.me) {
   $("door").hidden = true;
   $("house").hidden = false;
-  chat.comeBack().then(entered);
-} else door.show();
+  chat.comeBack().then(entered).then(() => invite && !chat.me.account && dialogs.me(invite));
+} else {
+  door.show();
+  if (invite) door.invite(invite);
+}

@@ -208,7 +208,8 @@ export class Dialogs {
 
   // -- oneself -----------------------------------------------------------------------------------------------
 
-  me() {
+  /** One's own; with an invite, to make an account of the guest that one is. */
+  me(invite = "") {
     const [dialog, chat] = [$("me-dialog"), this.#chat];
     const { registration } = chat.server ?? {};
     dialog.querySelector("h2").textContent = chat.me.nick;
@@ -216,9 +217,10 @@ export class Dialogs {
       ? `This is your account ${chat.me.account}.`
       : "You are a guest. This browser knows you; no other does.";
     field(dialog, "nick").value = chat.me.nick;
-    for (const name of ["password", "invite"]) field(dialog, name).value = "";
+    field(dialog, "password").value = "";
+    field(dialog, "invite").value = invite;
     $("account-rows").hidden = chat.me.account !== null || registration === "closed";
-    $("invite-row").hidden = registration !== "invite";
+    $("invite-row").hidden = registration !== "invite" && !invite;
     field(dialog, "theme").value = kept.read("theme", "");
     $("notify-row").hidden = !notices.canNotify;
     field(dialog, "notify").checked = notices.isOn();

@@ -9,6 +9,7 @@ export class Door {
   #entered;
   #form = $("login");
   #account = null; // whom the password is for
+  #invite = null; // with which an account can be made
 
   /** `entered()` is called when somebody is in. */
   constructor(chat, entered) {
@@ -18,11 +19,24 @@ export class Door {
       event.preventDefault();
       this.#try();
     });
-    this.#form.nick.addEventListener("input", () => this.#account !== null && this.#ask(null));
+    this.#form.nick.addEventListener("input", () => this.#account !== null && !this.#invite && this.#ask(null));
     $("with-password").addEventListener("click", () => {
       this.#ask($("password-row").hidden ? this.#form.nick.value.trim() : null);
       (this.#form.nick.value ? this.#form.password : this.#form.nick).focus();
     });
+  }
+
+  /** Make an account with an invite. */
+  invite(word) {
+    this.#invite = word;
+    this.#ask(this.#form.nick.value);
+    this.#form.password.autocomplete = "new-password";
+    $("with-password").hidden = true;
+    this.#words();
+  }
+
+  #words() {
+    $("door-words").textContent = this.#invite ? "You are invited. Choose a name and a password." : "Choose a name, and talk.";
   }
 
   /** Show it, with a word why. */
@@ -49,10 +63,11 @@ export class Door {
     button.disabled = true;
     $("door-problem").textContent = "";
     $("door-words").textContent = "Coming in …";
-    const fields = $("password-row").hidden ? { mechanism: "guest", nick } : { mechanism: "password", account: nick, password };
     try {
-      await this.#chat.logIn(fields);
+      await this.#chat.logIn(this.#fields(nick, password));
+      this.#invite = null;
       this.#form.password.value = "";
+      $("with-password").hidden = false;
       this.#ask(null);
       $("door").hidden = true;
       this.#entered();
@@ -61,13 +76,18 @@ export class Door {
       this.#refused(error);
     } finally {
       button.disabled = false;
-      $("door-words").textContent = "Choose a name, and talk.";
+      this.#words();
     }
+  }
+
+  #fields(nick, password) {
+    if (this.#invite) return { mechanism: "invite", account: nick, password, token: this.#invite };
+    return $("password-row").hidden ? { mechanism: "guest", nick } : { mechanism: "password", account: nick, password };
   }
 
   #refused({ code, message, details = {} }) {
     $("door-problem").textContent = message;
-    if (code === "NICK_RESERVED" && details.account) {
+    if (code === "NICK_RESERVED" && details.account && !this.#invite) {
       $("door-problem").textContent = "This name belongs to an account. If it is yours, give its password; or take another name.";
       this.#ask(this.#form.nick.value.trim());
       this.#form.password.focus();

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 from playwright.sync_api import Browser, expect
@@ -202,3 +204,40 @@ def test_what_is_too_long_is_told_and_kept(browser: Browser, server: Any) -> Non
         ann.sees("é" * 4096)
         ann.say("\n".join("line" for _ in range(201)))
         expect(ann.page.locator("#composer-problem")).to_contain_text("These are 201 lines")
+
+
+def test_who_is_invited_makes_an_account_in_the_browser(browser: Browser, start_server: Any) -> None:
+    """By the address that `chatd invite` prints, which is what its QR code says."""
+    server = start_server("--registration=invite")
+
+    def invitation() -> str:
+        command = [sys.executable, "-m", "chatd", "invite", "--data-dir", str(server.data_dir)]
+        printed = subprocess.run(command, env=server.environ, capture_output=True, text=True, check=True, timeout=30)
+        [address] = re.findall(r"Browsers:  (\S+)", printed.stdout)
+        return address
+
+    address = invitation()
+    with Person(browser, server) as ann, Person(browser, server) as ben:
+        ann.page.goto("about:blank")
+        ann.page.goto(address)
+        form = ann.page.locator("#login")
+        expect(form).to_contain_text("You are invited. Choose a name and a password.")
+        assert "invite" not in ann.page.url
+        form.get_by_label("Name").fill("ann")
+        form.get_by_label("Password").fill("12345678")
+        form.get_by_role("button", name="Join").click()
+        expect(form.locator("#door-problem")).not_to_be_empty()
+        form.get_by_label("Password").fill("correct horse battery")
+        form.get_by_role("button", name="Join").click()
+        expect(ann.page.locator("#connection")).to_have_text("connected")
+        ann.page.locator("#me").click()
+        expect(ann.page.locator("#me-dialog")).to_contain_text("This is your account ann.")
+        ben.enter("ben")
+        ben.say("as a guest")
+        ben.page.goto("about:blank")
+        ben.page.goto(invitation())
+        ben.page.locator("#me-dialog [name=password]").fill("correct horse battery")
+        ben.page.locator("#me-dialog").get_by_role("button", name="Save").click()
+        expect(ben.page.locator("#me-dialog")).to_be_hidden()
+        ben.page.locator("#me").click()
+        expect(ben.page.locator("#me-dialog")).to_contain_text("This is your account ben.")
