@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.crowd import LineWire, Wire
+from support.web import enter, web
 
 SENDERS, MESSAGES = 10, 100
 
 
 def say_all(n: int, server: Any, acked: dict[str, int], failed: list[BaseException]) -> None:
-    """One sender: the even ones are programs, the odd ones people on the two ports."""
+    """One sender: the even ones are programs, by frames and by WebSocket, the odd ones people on the two ports."""
     try:
         if n % 2:
             port = server.port if n % 4 == 1 else server.line_port
@@ -22,21 +26,50 @@ def say_all(n: int, server: Any, acked: dict[str, int], failed: list[BaseExcepti
                 person.say(*(f"{n}:{m}" for m in range(MESSAGES)), "/quit")
                 while True:
                     person.read()
-        with Wire((server.host, server.port)) as program:
-            program.enter(f"program{n}", "#lobby")
-            for m in range(MESSAGES):
-                program.send({"type": "send", "id": f"{n}:{m}", "room": "#lobby", "body": f"{n}:{m}", "msg_id": f"{m}"})
-            mine: dict[str, int] = {}
-            while len(mine) < MESSAGES:
-                found = program.read()
-                if ":" in found.get("re", ""):
-                    assert found["ok"], found
-                    mine[found["re"]] = found["seq"]
-            acked |= mine
+        names = [f"{n}:{m}" for m in range(MESSAGES)]
+        requests = [{"type": "send", "id": one, "room": "#lobby", "body": one, "msg_id": one} for one in names]
+        if n % 4 == 0:
+            with Wire((server.host, server.port)) as program:
+                program.enter(f"program{n}", "#lobby")
+                program.send(*requests)
+                acked |= acknowledged(program.read)
+        else:
+            with web(server) as page:
+                enter(page, f"page{n}", "#lobby")
+                for request in requests:
+                    page.send(json.dumps(request))
+                acked |= acknowledged(lambda: json.loads(page.recv(timeout=20)))
     except EOFError:
         return
     except BaseException as error:
         failed.append(error)
+
+
+def acknowledged(read: Callable[[], Any]) -> dict[str, int]:
+    """The numbers of all messages of a sender."""
+    mine: dict[str, int] = {}
+    while len(mine) < MESSAGES:
+        found = read()
+        if ":" in found.get("re", ""):
+            assert found["ok"], found
+            mine[found["re"]] = found["seq"]
+    return mine
+
+
+def followed(server: Any, seen: list[tuple[int, str]], total: int) -> None:
+    """What a stream of events shows."""
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    connection.request("GET", "/r/lobby/events?since=0")
+    name = ""
+    for line in connection.getresponse():
+        field, _, value = line.decode().rstrip("\n").partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data" and name == "message":
+            event = json.loads(value)
+            seen.append((event["seq"], event["body"]))
+            if len(seen) == total:
+                return
 
 
 def history(wire: Wire) -> list[tuple[int, str]]:
@@ -61,7 +94,9 @@ def test_ten_senders_of_all_kinds_one_order_for_ever(server: Any) -> None:
     person.enter("reader")
     acked: dict[str, int] = {}
     failed: list[BaseException] = []
+    stream: list[tuple[int, str]] = []
     threads = [threading.Thread(target=say_all, args=(n, server, acked, failed)) for n in range(SENDERS)]
+    threads.append(threading.Thread(target=followed, args=(server, stream, total)))
     for thread in threads:
         thread.start()
     live = []
@@ -82,6 +117,7 @@ def test_ten_senders_of_all_kinds_one_order_for_ever(server: Any) -> None:
     assert not failed
     assert [seq for seq, _ in live[0]] == list(range(1, total + 1))
     assert live[0] == live[1]
+    assert stream == live[0]
     assert read == [body for _, body in live[0]]
     assert sorted(body for _, body in live[0]) == sorted(f"{n}:{m}" for n in range(SENDERS) for m in range(MESSAGES))
     assert len(acked) == total // 2
