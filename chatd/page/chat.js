@@ -259,6 +259,7 @@ export class Chat {
     Object.assign(room, { isIn: true, problem: null, topic: reply.topic, role: reply.role, count: reply.members_count });
     if (isNew) {
       room.last = reply.last_seq;
+      this.outbox.heard(room);
       const read = this.#cursors.get(room.name)?.read_seq ?? kept.read("read", {})[room.name];
       room.read = Math.min(read ?? room.last, room.last);
       room.unread = room.last - room.read;
@@ -290,6 +291,7 @@ export class Chat {
 
   /** Show a page of a room: the latest, or the one around a number. */
   async load(room, around = null) {
+    if (room.isLoading) room.wanted = around;
     await this.#page(room, around === null ? {} : { around }, (page) => {
       room.show(page);
       this.#changed("shown", room, around);
@@ -317,13 +319,20 @@ export class Chat {
   async #page(room, place, use) {
     if (room.isLoading || !room.isIn) return;
     room.isLoading = true;
+    room.coming = [];
+    const { era } = room;
     try {
-      use(await this.wire.ask("history", { room: room.name, limit: PAGE, ...place }));
+      const page = await this.wire.ask("history", { room: room.name, limit: PAGE, ...place });
+      if (era === room.era) use(page);
     } catch (error) {
       if (!(error instanceof Cut)) this.#changed("said", room, error.message);
     } finally {
       room.isLoading = false;
     }
+    const { wanted } = room;
+    room.wanted = undefined;
+    if (wanted !== undefined) this.load(room, wanted);
+    else if (era !== room.era && !room.isLoaded && room === this.current) this.load(room);
   }
 
   search(room, query, before = null) {
@@ -397,7 +406,7 @@ export class Chat {
       room = this.#make(event.room); // somebody's first word to us
       Object.assign(room, { isIn: true, last: event.seq - 1, read: event.seq - 1 });
     }
-    this.outbox.heard(event);
+    this.outbox.heard(room, event.msg_id);
     if (!this.#added(room, event)) return;
     if (event.type === "relation") this.#changed("touched", room, event.target);
     if (event.type === "room" && event.changes.topic !== undefined) room.topic = event.changes.topic;
@@ -407,6 +416,7 @@ export class Chat {
   /** Says whether it is new. */
   #added(room, event) {
     if (!room.hear(event)) return false;
+    this.outbox.heard(room);
     if (event.type === "message") this.#count(room, event); // before it is shown, which may mean that it is read
     if (room.isLive) this.#changed("added", room);
     else if (!room.isLoaded && room === this.current) this.load(room);

@@ -56,10 +56,9 @@ export class Outbox {
     this.#tell(null);
   }
 
-  /** An event was heard: what it shows is on its way no longer. */
-  heard(event) {
-    const item = this.items.find((one) => one.room === event.room && (one.msg_id === event.msg_id || one.seq === event.seq));
-    if (item) this.drop(item);
+  /** More of a room was heard: what was said so far, or just now with this id, is on its way no longer. */
+  heard({ name, last }, id = null) {
+    for (const item of this.of(name)) if (item.msg_id === id || item.seq <= last) this.drop(item);
   }
 
   renamed(from, to) {

@@ -25,6 +25,9 @@ export class Room {
     this.isListed = false; // whether these are all of them, or as many as a page holds
     this.count = 0;
     this.typing = new Map();
+    this.isLoading = false;
+    this.coming = []; // what is said while a page is on its way
+    this.era = 0; // a page that was asked for in an earlier one is of no use
     this.clear();
   }
 
@@ -47,8 +50,7 @@ export class Room {
     this.first = 1;
     this.isLive = false;
     this.isLoaded = false;
-    this.isLoading = false;
-    this.coming = []; // what is said while a page is on its way
+    this.era += 1;
   }
 
   /** What the server shows. Says whether it is new. */
@@ -66,11 +68,9 @@ export class Room {
 
   /** A page of history in the place of all that was shown. */
   show(page) {
-    const { coming } = this;
     this.clear();
     this.isLoaded = true;
     this.prev = page.prev;
-    this.coming = coming;
     this.after(page);
   }
 

@@ -14,6 +14,7 @@ from typing import Any
 import pexpect
 import pyte
 import pytest
+from support.programs import end
 
 from chatd.client import Message, Presence, blocking
 
@@ -98,7 +99,7 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
 
     yield start
     for one in opened:
-        one.child.close(force=True)
+        end(one.child)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pexpect
 import pytest
+from support.programs import end
 
 Find = Callable[[str], str]
 StartTelnet = Callable[..., Any]
@@ -40,7 +41,7 @@ def telnet(shared_server: Any, program: Find) -> Iterator[StartTelnet]:
 
     yield start
     for child in started:
-        child.close(force=True)
+        end(child)
 
 
 def nc(program: Find, server: Any, port: int, text: str | bytes, *options: str) -> str:

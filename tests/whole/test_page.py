@@ -123,6 +123,42 @@ def test_what_is_written_while_one_comes_in_waits_until_one_is_in(browser: Brows
         expect(ann.page.locator("#log .failed")).to_have_count(0)
 
 
+def test_who_was_away_for_long_is_shown_the_end_and_can_scroll_back(browser: Browser, server: Any) -> None:
+    """More was said than is replayed: nothing of it is missing, and what one wrote comes after it."""
+    with Person(browser, server) as ann, Wire((server.host, server.port)) as bob:
+        bob.enter("bob", "#lobby")
+        open_sockets: list[Any] = []
+        is_cut = False
+
+        def route(page_side: Any) -> None:
+            if is_cut:
+                page_side.close()
+            else:
+                open_sockets.append((page_side, page_side.connect_to_server()))
+
+        ann.context.route_web_socket("**/ws", route)
+        ann.page.reload()
+        ann.enter("ann")
+        ann.say("before")
+        ann.sees("before")
+        is_cut = True
+        for page_side, server_side in open_sockets:
+            page_side.close()
+            server_side.close()
+        expect(ann.page.locator("#banner")).to_be_visible()
+        ann.say("written meanwhile")
+        for n in range(2, 702):
+            bob.ask("send", room="#lobby", body=f"{n}")
+        is_cut = False
+        expect(ann.page.locator("#connection")).to_have_text("connected")
+        expect(ann.page.locator("#log article").last).to_contain_text("written meanwhile")
+        expect(ann.page.locator("#log article[data-seq]").last).to_have_id("m702")
+        while (top := ann.numbers()[0]) > 1:
+            ann.page.locator("#log").evaluate("log => log.scrollTop = 0")
+            wait_for(lambda top=top: ann.numbers()[0] < top)
+        assert ann.numbers() == list(range(1, 703))
+
+
 def test_rooms_have_what_is_unread_and_the_title_tells(browser: Browser, server: Any) -> None:
     with Person(browser, server) as ann, Wire((server.host, server.port)) as bob:
         bob.enter("bob", "#lobby")
