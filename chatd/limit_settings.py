@@ -78,7 +78,7 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         int,
         Meta(
             description="How many connections one public address may have, where an IPv6 network of 64 bits counts as"
-            " one; 0 is no limit.",
+            " one, and six times as many that only fetch something by HTTP; 0 is no limit.",
             ge=0,
             le=1_000_000,
         ),

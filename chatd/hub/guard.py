@@ -21,6 +21,7 @@ from chatd.core.limits import Limits
 
 SAID = Send | Relate | Set | Nick | Moderate  # what is shown to others, and so counts as a message
 MOST_BUCKETS = 10_000  # with more, those that are full again are forgotten
+FETCHES = 6  # so many connections a browser has to one place at most
 
 
 class Bucket:
@@ -87,6 +88,7 @@ class Guard:
     def __init__(self, limits: Limits, seconds: Callable[[], float]) -> None:
         self.seconds = seconds
         self.connections: dict[str, int] = {}
+        self.fetching: dict[str, int] = {}
         self.by_user, self.by_address, self.logins, self.keys = Rate(0, 0), Rate(0, 0), Rate(0, 0), Rate(0, 0)
         self.requests_by_user, self.requests_by_address = Rate(0, 0), Rate(0, 0)
         self.change(limits)
@@ -120,26 +122,31 @@ class Guard:
             return bool(self.networks)
         return any(place in network for network in self.networks if network.version == place.version)
 
-    def enter(self, address: str, *, trusted: bool) -> Refusal | None:
-        """Count one more connection; a refusal if there are too many from there. Either way `leave` is due."""
-        counted = counted_as(address)
-        count = self.connections[counted] = self.connections.get(counted, 0) + 1
+    def enter(self, address: str, *, trusted: bool, fetches: bool = False) -> Refusal | None:
+        """Count one more connection; a refusal if there are too many from there. Either way `leave` is due.
+
+        Connections that only fetch something by HTTP have a count of their own, and there may be more of them: a
+        browser takes several at once for a page, and people behind one address open it at the same time.
+        """
+        counted, connections = counted_as(address), self.fetching if fetches else self.connections
+        count = connections[counted] = connections.get(counted, 0) + 1
         limit, most = "connections_per_address", self.limits.connections_per_address
         if is_private(parsed(address)):
             limit, most = "connections_per_private_address", self.limits.connections_per_private_address
+        most *= FETCHES if fetches else 1
         if trusted or most == 0 or count <= most:
             return None
         reason = f"{most} connections from one address are allowed ({limit})"
         return Refusal(Code.LIMIT_EXCEEDED, reason, details={"limit": limit, "value": most})
 
-    def leave(self, address: str) -> None:
+    def leave(self, address: str, *, fetches: bool = False) -> None:
         """One connection less."""
-        counted = counted_as(address)
-        count = self.connections.get(counted, 0) - 1
+        counted, connections = counted_as(address), self.fetching if fetches else self.connections
+        count = connections.get(counted, 0) - 1
         if count > 0:
-            self.connections[counted] = count
+            connections[counted] = count
         else:
-            self.connections.pop(counted, None)
+            connections.pop(counted, None)
 
     def check(self, command: Command, user_id: str | None, address: str) -> None:
         """Refuse a command that comes too fast after others like it; `user_id` is None before a login."""

@@ -71,7 +71,8 @@ class HttpChannel(HTTPChannel):
         limit_kernel_queue(self.transport, hub.limits.kernel_queue_bytes)
         self._counted_as = address
         self._is_counted = True
-        refusal = hub.guard.enter(address, trusted=hub.guard.trusts(address))
+        is_trusted = hub.guard.trusts(address) or address in self.site.origins.proxies
+        refusal = hub.guard.enter(address, trusted=is_trusted, fetches=True)
         if refusal is not None:
             self.refuse(429, refusal.message)
 
@@ -104,7 +105,7 @@ class HttpChannel(HTTPChannel):
     def _uncount(self) -> None:
         if self._is_counted:
             self._is_counted = False
-            self.hub.guard.leave(self._counted_as)
+            self.hub.guard.leave(self._counted_as, fetches=True)
 
     def refuse(self, status: int, text: str) -> None:
         """Answer with this, hear nothing more, and close so that the answer arrives."""
