@@ -171,6 +171,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_stays() -> Iterator[None]:
+    """Nor at what a module of tests has left, such as caches and reports."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 # -- programs and servers -------------------------------------------------------------------------------------
 
 
