@@ -6,8 +6,6 @@ over with the answer. The limits by user and by address are the same.
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -18,7 +16,15 @@ from chatd.core.state import Room
 from chatd.core.views import View
 from chatd.hub.hub import Hub, new_id
 from chatd.hub.link import Link
-from chatd.interfaces import IConnection
+from chatd.interfaces import IConnection, IEncoder
+
+
+@implementer(IEncoder)
+class Silent:
+    """A dialect without words."""
+
+    def encode(self, view: View) -> bytes:
+        return b""
 
 
 @implementer(IConnection)
@@ -53,8 +59,8 @@ class Errand:
     def reply(self, command: Command, reply: Reply) -> None:
         self.hub.reactor.callLater(0, self._answered.callback, reply)
 
-    def encoder(self, room: str) -> Any:
-        raise NotImplementedError("an errand is shown nothing")
+    def encoder(self, room: str) -> Silent:
+        return Silent()
 
     def show(self, view: View) -> None:
         """An errand is told its answer and nothing else; so here and below."""

@@ -147,6 +147,7 @@ class HttpChannel(HTTPChannel):
 
 
 MOST_PARAMETERS = 50
+NOTHING_HERE = "there is nothing here; the page is at /, rooms are at /r/NAME"
 
 
 class HttpRequest(Request):
@@ -204,12 +205,16 @@ class HttpRequest(Request):
 
     def render(self, resrc: Any) -> None:
         self.setHeader(b"Server", SAFE[b"Server"])
-        allowed = sorted(name[7:] for name in dir(resrc) if name.startswith("render_"))
+        allowed = {name[7:] for name in dir(resrc) if name.startswith("render_")}
+        if "GET" not in allowed:
+            allowed.discard("HEAD")  # which every resource of Twisted's has, and makes of GET
         if self.method.decode("latin-1") in allowed or type(resrc).render is not Resource.render:
             super().render(resrc)
-            return
-        self.setHeader(b"Allow", ", ".join(allowed).encode())
-        self._say(405, f"this can be asked with {', '.join(allowed)} only")
+        elif allowed:
+            self.setHeader(b"Allow", ", ".join(sorted(allowed)).encode())
+            self._say(405, f"this can be asked with {', '.join(sorted(allowed))} only")
+        else:
+            self._say(404, NOTHING_HERE)
 
     def headers_of(self, name: bytes) -> list[str]:
         """All values of a header, in their order."""

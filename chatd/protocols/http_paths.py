@@ -20,7 +20,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from chatd.hub import Hub
 from chatd.protocols import http_rooms, openapi, websocket
-from chatd.protocols.http import HttpRequest, HttpSite
+from chatd.protocols.http import NOTHING_HERE, HttpRequest, HttpSite
 from chatd.protocols.origins import Origins, is_loopback
 from chatd.settings import Settings
 
@@ -65,7 +65,7 @@ class Told(Leaf):
 
 def not_there() -> Told:
     """What is told of a path that leads nowhere."""
-    return Told(404, "there is nothing here; the page is at /, rooms are at /r/NAME")
+    return Told(404, NOTHING_HERE)
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------

@@ -166,6 +166,7 @@ class House:
 
     def restart(self, first: bool = False) -> None:
         """A new hub on the same journal, as after a crash: everybody who was there is gone."""
+        self.site: Any = None  # the web way in, which is made when somebody comes by it
         if not first:
             self.journal.close()
             self.settle()

@@ -18,9 +18,8 @@ class Caller:
     def __init__(self, house: House, address: str = "127.0.0.1") -> None:
         self.house = house
         self.transport = Transport(peerAddress=IPv4Address("TCP", address, 50_000))
-        if not hasattr(house, "site"):
-            house.site = http_paths.site(house.hub, Settings())  # type: ignore[attr-defined]
-        self.transport.protocol = self.protocol = house.site.buildProtocol(None)  # type: ignore[attr-defined]
+        house.site = house.site or http_paths.site(house.hub, Settings())
+        self.transport.protocol = self.protocol = house.site.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:

@@ -241,3 +241,16 @@ def test_who_is_invited_makes_an_account_in_the_browser(browser: Browser, start_
         expect(ben.page.locator("#me-dialog")).to_be_hidden()
         ben.page.locator("#me").click()
         expect(ben.page.locator("#me-dialog")).to_contain_text("This is your account ben.")
+
+
+def test_newcomers_are_led_into_the_lobby_that_the_operator_chose(browser: Browser, start_server: Any) -> None:
+    """And colours that somebody chose stay."""
+    server = start_server(environ={"CHATD__LINE__LOBBY": "#plaza"})
+    with Person(browser, server) as ann:
+        ann.enter("ann")
+        expect(ann.page.locator("#room-name")).to_have_text("#plaza")
+        ann.page.locator("#me").click()
+        ann.page.get_by_label("Colours").select_option("dark")
+        ann.page.reload()
+        expect(ann.page.locator("#connection")).to_have_text("connected")
+        assert ann.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 25, 29)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import ssl
@@ -127,3 +128,33 @@ def test_the_page_and_all_behind_it_work_behind_a_web_server(
             heard = b""
             while b"at once" not in heard:
                 heard += follower.recv(65536)
+
+
+def test_the_page_can_be_below_another_place(program: Callable[[str], str], start_server: Any, tmp_path: Path) -> None:
+    """As the page says: `location /chat/`, and a slash behind the port."""
+    server = start_server(
+        "--http-port=0", environ={"CHATD__SERVER__HOST": HOST, "CHATD__WEB__PROXIES": '["127.0.0.1"]'}
+    )
+    port = a_free_port()
+    command = nginx(program, tmp_path, server, port)
+    file = tmp_path / "nginx.conf"
+    upstream = f"127.0.0.1:{server.port_of('http')}"
+    file.write_text(
+        file.read_text().replace("location / {", "location /chat/ {").replace(f"{upstream};", f"{upstream}/;")
+    )
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with running(command, port):
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=tls)
+        for path in ("", "page/app.js", "page/chatd.webmanifest"):
+            connection.request("GET", f"/chat/{path}", headers={"Host": f"{HOST}:{port}"})
+            answer = connection.getresponse()
+            assert (answer.status, len(answer.read()) > 100) == (200, True), path
+        origin: Any = f"https://{HOST}:{port}"
+        wire = socket.create_connection(("127.0.0.1", port), timeout=20)
+        with connect(f"wss://{HOST}:{port}/chat/ws", sock=wire, ssl=tls, origin=origin) as ann:
+            enter(ann, "ann", "#lobby")
+            assert ask(ann, "send", room="#lobby", body="from below")["ok"]
+        connection.request("GET", "/chat/r/lobby", headers={"Host": f"{HOST}:{port}", "Accept": "text/html"})
+        assert connection.getresponse().headers["Location"] == "../#lobby"
+        connection.close()
