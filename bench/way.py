@@ -68,11 +68,17 @@ class Nowhere:
 class Journal:
     """A store that is asked on this thread, when it is told to."""
 
+    node = ""
+
     def __init__(self, store: Store, reader: sqlite3.Connection, clock: Clock) -> None:
         self.store = store
         self.waiting: list[Proposal] = []
         self._reader = reader
         self._clock = clock
+
+    @property
+    def under_way(self) -> int:
+        return len(self.waiting)
 
     def append(self, proposals: Sequence[Proposal]) -> None:
         self.waiting += proposals

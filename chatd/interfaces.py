@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from chatd.core.commands import Command
-from chatd.core.events import Entry, Proposal
-from chatd.core.questions import Question, Snapshot
+from chatd.core.events import Entry, Passing, Proposal
+from chatd.core.questions import Present, Question, Snapshot
 from chatd.core.replies import Reply
 from chatd.core.views import View
 
@@ -37,6 +37,9 @@ class IJournal(Interface):
     is_failing: bool = Attribute("Whether what was proposed last could not be stored.")
     commits: Any = Attribute("How large its batches are and how long they take: `chatd.journal.commits.Commits`.")
 
+    under_way: int = Attribute("How many of the proposals have not come back yet.")
+    node: str = Attribute("Which run of which node of a cluster this is; empty where there is one node only.")
+
     def open(follower: Follower) -> Deferred[Snapshot]:
         """Begin: take what is stored, and call `follower` with batches of entries from now on."""
 
@@ -45,6 +48,12 @@ class IJournal(Interface):
 
     def ask(question: Question) -> Deferred[Any]:
         """Answer a question out of what is committed. Never blocks; several may be under way at once."""
+
+    def tell(event: Passing) -> None:
+        """Let the followers on other nodes have this event, as far as they can be reached now. It may be lost."""
+
+    def welcome(node: str, attempt: int, present: Present) -> None:
+        """Tell a new node who is here, as of the entry with which it asked."""
 
     def close() -> Deferred[None]:
         """Commit what was appended, tell the follower, and end."""

@@ -38,11 +38,22 @@ AFTER_RESTART = frozenset(
         "server.ready_file",
         "journal.url",
         "journal.durability",
+        "journal.stream",
+        "journal.replicas",
+        "journal.require",
+        "journal.monitor",
+        "journal.hold_seconds",
+        "journal.node_seconds",
+        "journal.credentials",
+        "journal.tls_ca",
+        "journal.tls_certificate",
+        "journal.tls_key",
     }
 )
 AT_ONCE = frozenset(
     {
         "server.host",
+        "server.alternate",
         "server.name",
         "server.network",
         "server.motd",

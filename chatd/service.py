@@ -32,6 +32,7 @@ from chatd.hub import Hub
 from chatd.hub.reload import change_rules
 from chatd.hub.retention import Retention
 from chatd.journal import file_of, open_journal
+from chatd.journal_settings import JournalSettings
 from chatd.listeners import LOOPBACK, Listener, Way, addresses, endpoint_of, listen, listener_of, wanted
 from chatd.logs import LineObserver
 from chatd.ports import Gate, room_for_connections
@@ -39,7 +40,7 @@ from chatd.protocols import detect, framed, line, web
 from chatd.protocols.tls import DoorFactory
 from chatd.readiness import how_to_join, notify_systemd, remove_ready_file, write_ready_file
 from chatd.reload import AFTER_RESTART, changes, could_start, in_effect, reloading
-from chatd.settings import JournalSettings, Settings
+from chatd.settings import Settings
 
 if TYPE_CHECKING:
     from chatd.certificates import Certificate, Certificates

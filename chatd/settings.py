@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chatd.core.defaults import DEFAULT_LINE_PORT, DEFAULT_PORT
-from chatd.core.retention import PATTERN as RETENTION
+from chatd.journal_settings import JournalSettings
 from chatd.limit_settings import Count, LimitSettings, Seconds
 
 
@@ -77,6 +77,14 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             pattern=r"^[\w.:-]*$",
         ),
     ] = ""
+    alternate: Annotated[
+        str,
+        Meta(
+            description="Another server of the same cluster, as host:port: who is here when this one stops is told to"
+            " go there.",
+            max_length=300,
+        ),
+    ] = ""
     detect: Annotated[
         bool,
         Meta(
@@ -107,41 +115,6 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         Meta(description="A few words of welcome for everyone who comes in.", max_length=4096),
     ] = ""
-
-
-class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where what was said is kept, and how surely."""
-
-    url: Annotated[
-        str,
-        Meta(
-            description='"sqlite:" is a file in the data folder, "sqlite:/a/file.db" that file, and'
-            ' "memory:" nothing: everything is gone when the server stops.'
-        ),
-    ] = "sqlite:"
-    durability: Annotated[
-        Literal["fsync", "normal", "memory"],
-        Meta(
-            description='When a message counts as kept. "fsync": it is on the disk and outlives a power cut;'
-            ' "normal": it outlives the server but perhaps not the machine; "memory": when the disk sees it'
-            " is left to chance. Clients are told which."
-        ),
-    ] = "fsync"
-    retention: Annotated[
-        str,
-        Meta(
-            description='How long what was said is kept: "12h", "30d" or "8w". What is older is removed for good, and'
-            " who comes back to it is told that it is gone. If empty: for ever.",
-            pattern=RETENTION,
-        ),
-    ] = ""
-    retention_by_room: Annotated[
-        dict[str, str],
-        Meta(
-            description='The same for single rooms, whatever retention says: {"#log" = "12h", "#archive" = ""} removes'
-            " from #log what is older than twelve hours, and nothing from #archive."
-        ),
-    ] = {}
 
 
 class LineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ FLOORS = {
     "chatd.core": 0,
     "chatd.errors": 1,
     "chatd.interfaces": 1,
+    "chatd.journal_settings": 1,
     "chatd.limit_settings": 1,
     "chatd.settings": 1,
     "chatd.hub": 2,

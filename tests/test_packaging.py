@@ -152,7 +152,7 @@ def imported_in(folder: str) -> set[str]:
     return found - sys.stdlib_module_names - own
 
 
-IMPORTED_AS = {"pyopenssl": "OpenSSL", "argon2-cffi": "argon2"}
+IMPORTED_AS = {"pyopenssl": "OpenSSL", "argon2-cffi": "argon2", "nats-py": "nats"}
 
 
 def names_in(requirements: str) -> set[str]:
@@ -163,7 +163,8 @@ def names_in(requirements: str) -> set[str]:
 def test_what_is_imported_is_declared(declared: configparser.ConfigParser) -> None:
     """Whoever installs chatd has all that it imports, and no more is asked for."""
     # Twisted brings zope.interface: it is part of what Twisted promises.
-    extra = names_in(declared["options.extras_require"]["tls"])
+    extras = declared["options.extras_require"]
+    extra = names_in(extras["tls"]) | names_in(extras["nats"])
     assert names_in(declared["options"]["install_requires"]) == imported_in("chatd") - {"zope"} - extra
     assert extra - {"service_identity"} <= imported_in("chatd"), "Twisted wants the other"
 

@@ -1,6 +1,7 @@
 """Addresses of servers, as people write them.
 
-Understood are `host`, `host:port`, `[v6]:port`, a bare IPv6 address, `chatd://host:port` and `unix:/path`.
+Understood are `host`, `host:port`, `[v6]:port`, a bare IPv6 address, `chatd://host:port` and `unix:/path`; several of
+them, with commas between, are those of a cluster.
 Looking at an address touches no network, so a typing error is told before anything is tried.
 """
 
@@ -14,6 +15,7 @@ from chatd.client.errors import BadAddress
 from chatd.core.defaults import DEFAULT_PORT
 
 MAX_LENGTH = 300
+MAX_PLACES = 4096  # characters of all addresses together
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
@@ -60,6 +62,33 @@ def parse(text: str) -> Address:
         return Address()
     host, port = _split(text)
     return Address(_host(host, text), DEFAULT_PORT if port is None else _port(port, text))
+
+
+class Places:
+    """The addresses at which a server, or a cluster of them, is to be had: one at a time, and the next after each
+    attempt."""
+
+    def __init__(self, text: str) -> None:
+        self.all = tuple(parse(one) for one in text.split(",")) if len(text) <= MAX_PLACES else (parse(text),)
+        self.now = self.all[0]
+        self._turn = 0
+        self._is_begun = False
+
+    def turn(self, alternate: str) -> None:
+        """Another attempt: the first one at the first address; later where the server said, or at the next."""
+        if not self._is_begun:
+            self._is_begun = True
+            return
+        try:
+            self.now = parse(alternate)
+        except BadAddress:
+            alternate = ""
+        if not alternate:
+            self._turn += 1
+            self.now = self.all[self._turn % len(self.all)]
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.all))
 
 
 def _split(text: str) -> tuple[str, str | None]:

@@ -279,7 +279,7 @@ class Chat(Face):
         session = self.session
         while session.dial_at is not None:
             await asyncio.sleep(session.dial_at - self._loop.time())
-            session.dialling()
+            self._dialling()
             try:
                 async with asyncio.timeout(DIAL_SECONDS):
                     wire = await self._connect()

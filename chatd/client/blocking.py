@@ -58,7 +58,7 @@ class Chat(Face):
         self._outcomes: dict[int, Reply | ChatError] = {}
         self._forgotten: set[int] = set()
         self._polled: dict[str, Event] = {}
-        self._wire = Wire(self.address, self._tls)
+        self._wire = Wire(self._tls)
 
     def __enter__(self) -> Chat:
         return self
@@ -266,8 +266,8 @@ class Chat(Face):
         session, wire = self.session, self._wire
         now = time.monotonic()
         if session.dial_at is not None and now >= session.dial_at:
-            session.dialling()
-            wire.dial(now)
+            self._dialling()
+            wire.dial(self.address, now)
         self._write()
         times = [session.dial_at, session.next_tick(now), wire.dial_until]
         waits = [max(0.0, at - now) for at in times if at is not None] + ([] if longest is None else [longest])

@@ -90,7 +90,8 @@ class Face(ABC):
     """The common part of every face. `now` is the moment on the face's steady clock."""
 
     def __init__(self, address: str, now: float, wishes: Wishes) -> None:
-        self.address = addresses.parse(address or os.environ.get("CHATD_SERVER", ""))
+        self._places = addresses.Places(address or os.environ.get("CHATD_SERVER", ""))
+        is_near = all(place.is_local for place in self._places.all)
         tls = wishes.get("tls", False)
         self._tls = context_of() if tls is True else tls or None
         path = wishes.get("cursor_file")
@@ -105,7 +106,7 @@ class Face(ABC):
             register=wishes.get("register", False),
             invite=wishes.get("invite"),
             flexible=not wishes.get("strict", False),
-            secretly=wishes.get("secretly", self._tls is None and not self.address.is_local),
+            secretly=wishes.get("secretly", self._tls is None and not is_near),
         )
         self.session = Session(
             login,
@@ -130,6 +131,17 @@ class Face(ABC):
         self._on_news = wishes.get("on_news", _log)
 
     # -- what is known ---------------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> addresses.Address:
+        """Where the server is that we speak to, or tried last."""
+        return self._places.now
+
+    def _dialling(self) -> None:
+        """We are about to connect, perhaps somewhere else."""
+        self.session.dialling()
+        self._places.turn(self.session.link.alternate)
+        self.session.link.alternate = ""
 
     @property
     def nick(self) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from chatd.client import wire
 from chatd.core.commands import Command, Join, Ping, Resume
 from chatd.core.replies import Pong
+from chatd.core.views import Closing
 
 GREETING_SECONDS = 15.0
 PING_SECONDS = 30.0
@@ -27,6 +29,7 @@ class Link:
         self.hang_up = False
         self.farewell: tuple[str, str] | None = None  # the code and the words with which it ends
         self.come_back_at = 0.0
+        self.alternate = ""  # where the server says that we should go
         self.lag: float | None = None
         self.skew: float | None = None
         self._wall = wall
@@ -65,6 +68,14 @@ class Link:
         """Show a sign of life, and measure."""
         self._pinged = now
         self.say(Ping())
+
+    def closing(self, view: Closing, now: float) -> None:
+        """The server takes its leave, and says when to come again, or where to go instead."""
+        self.farewell = (view.code, view.reason)
+        if view.alternate:
+            self.alternate = view.alternate
+        elif view.reconnect_after is not UNSET:
+            self.come_back_at = now + view.reconnect_after
 
     def close(self, reason: str) -> None:
         """The connection is to be closed."""

@@ -129,7 +129,7 @@ def _connect() -> Parser:
         "Come in and talk.",
         "Ctrl-D on an empty line leaves. With input that is not a terminal, each line is sent. /help tells more.",
     )
-    places = "host, host:port, [v6]:port, unix:/path, or a link that chatd invite made"
+    places = "host, host:port, [v6]:port, unix:/path, several with commas, or a link that chatd invite made"
     parser.add_argument("address", nargs="?", metavar="ADDRESS", help=places)
     parser.add_argument("--room", action="append", help="a room to enter (#lobby); may be given more than once")
     parser.add_argument("--plain", action="store_true", help="no redrawing, no colours: for screen readers, logs")
@@ -194,7 +194,7 @@ def _encryption(found: argparse.Namespace, chosen: Profile | None, link: Link) -
 
 def _address(text: str) -> str:
     try:
-        return str(address.parse(text))
+        return str(address.Places(text))
     except BadAddress as error:
         raise OperatorError("address", str(error), "write it like localhost:1234", Exit.USAGE) from None
 

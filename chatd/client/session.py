@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from chatd.client import happenings, wire
@@ -231,9 +230,7 @@ class Session:
                 self.link.ping(now)
                 return []
             case views.Closing():
-                self.link.farewell = (view.code, view.reason)
-                if view.reconnect_after is not UNSET:
-                    self.link.come_back_at = now + view.reconnect_after
+                self.link.closing(view, now)
                 return []
             case views.Error():
                 self.link.farewell = (view.code, view.message)

@@ -34,11 +34,11 @@ class WireNews:
 
 
 class Wire:
-    """One connection at a time to one address."""
+    """One connection at a time."""
 
-    def __init__(self, address: Address, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.dial_until: float | None = None
-        self._address = address
+        self._address = Address()
         self._tls = tls
         self._tunnel: Tunnel | None = None
         self._is_connected = False
@@ -54,11 +54,11 @@ class Wire:
         own = getattr(self._selector, "fileno", None)
         return int(own()) if own is not None else -1 if self._socket is None else self._socket.fileno()
 
-    def dial(self, now: float) -> None:
+    def dial(self, address: Address, now: float) -> None:
         """Begin to connect. Looking up a host's name is the one thing that may take a moment."""
         self.dial_until = now + DIAL_SECONDS
         self._problem = None
-        address = self._address
+        self._address = address
         if address.path is not None:
             self._places = deque([(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address.path)])
         else:

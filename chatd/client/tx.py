@@ -271,7 +271,7 @@ class Chat(Face):
             self._dial_timer = self.reactor.callLater(max(0.0, at - self.reactor.seconds()), self._dial)
 
     def _dial(self) -> None:
-        self.session.dialling()
+        self._dialling()
         factory = Factory.forProtocol(Wire)
         factory.chat = self  # type: ignore[attr-defined]  # Twisted gives its protocols their factory
         self._endpoint.connect(factory).addErrback(self._not_connected)

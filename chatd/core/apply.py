@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chatd.core import effects, membership, orders
+from chatd.core import effects, membership, nodes, orders
 from chatd.core.charge import Ruling
+from chatd.core.cluster_events import AccountBrought, Brought, NodeCame, NodeGone, RoomBrought, Typed
 from chatd.core.codes import Code
 from chatd.core.effects import Effect
 from chatd.core.events import (
@@ -40,6 +41,7 @@ from chatd.core.events import (
     RoomChanged,
     RoomMade,
 )
+from chatd.core.questions import StoredRoom
 from chatd.core.state import Session, State, User
 
 NOTHING: list[Effect] = []
@@ -79,6 +81,22 @@ def room_made(state: State, entry: Entry, event: RoomMade) -> list[Effect]:
     return NOTHING
 
 
+def room_brought(state: State, entry: Entry, event: RoomBrought) -> list[Effect]:
+    if event.room_id not in state.rooms:
+        last = event.first_seq - 1
+        state.load(StoredRoom(event.room_id, event.name, event.parties, event.first_seq, last, event.topic))
+        for ruling in event.rulings:
+            state.rooms[event.room_id].rule(ruling)
+    return NOTHING
+
+
+def brought(state: State, entry: Entry, event: Brought) -> list[Effect]:
+    room = state.rooms.get(event.room_id)
+    if room is not None and event.events:
+        room.last_seq = max(room.last_seq, event.events[-1].seq)
+    return NOTHING
+
+
 def read_marked(state: State, entry: Entry, event: ReadMarked) -> list[Effect]:
     return [effects.CursorMoved(event.user_id.partition(".")[0], event.room_id, event.seq)]
 
@@ -97,6 +115,8 @@ def bookmarks_moved(state: State, entry: Entry, event: BookmarksMoved) -> list[E
 def logged_in(state: State, entry: Entry, event: LoggedIn) -> list[Effect]:
     if event.session_id in state.sessions:
         return NOTHING
+    if event.node and event.node not in state.nodes:  # it was given up meanwhile, with all its sessions
+        return [effects.Rejected(Code.SHUTTING_DOWN, "this node was cut off from the others; come again")]
     if lost := membership.unfit(state, event.user_id, event.account):
         return [lost]
     user = state.users.get(event.user_id)
@@ -107,22 +127,13 @@ def logged_in(state: State, entry: Entry, event: LoggedIn) -> list[Effect]:
         user = state.users[event.user_id] = User(event.user_id, event.nick, event.account, event.bot)
         state.call(user, event.nick)
     user.sessions.add(event.session_id)
-    state.sessions[event.session_id] = Session(event.session_id, user, device=event.device)
+    state.sessions[event.session_id] = Session(event.session_id, user, device=event.device, node=event.node)
     return NOTHING
 
 
 def logged_out(state: State, entry: Entry, event: LoggedOut) -> list[Effect]:
     session = state.sessions.get(event.session_id)
-    if session is None:
-        return NOTHING
-    gone: list[Effect] = [orders.leave(state, session, room_id, event.reason) for room_id in sorted(session.rooms)]
-    del state.sessions[session.id]
-    user = session.user
-    user.sessions.discard(session.id)
-    if not user.sessions:
-        state.uncall(user)
-        del state.users[user.id]
-    return gone
+    return NOTHING if session is None else nodes.end_session(state, session, event.reason)
 
 
 def nick_changed(state: State, entry: Entry, event: NickChanged) -> list[Effect]:
@@ -172,6 +183,10 @@ def away_changed(state: State, entry: Entry, event: AwayChanged) -> list[Effect]
     return [effects.AwayChanged(state.rooms_of(user), user.nick, event.message)]
 
 
+def typed(state: State, entry: Entry, event: Typed) -> list[Effect]:
+    return [effects.Show(event)] if event.room_id in state.rooms else NOTHING
+
+
 def _lost(taken: str) -> effects.Rejected:
     return effects.Rejected(*LOST[taken])
 
@@ -199,6 +214,12 @@ APPLY: dict[type[Event], Callable[[State, Entry, Any], list[Effect]]] = {
     Joined: joined,
     Parted: parted,
     AwayChanged: away_changed,
+    RoomBrought: room_brought,
+    Brought: brought,
+    AccountBrought: membership.account_brought,
+    NodeCame: nodes.node_came,
+    NodeGone: nodes.node_gone,
+    Typed: typed,
     AccountMade: membership.account_made,
     PasswordChanged: membership.password_changed,
     PasswordRehashed: membership.password_rehashed,

@@ -80,3 +80,7 @@ class Refusal(Exception):
         self.message = message
         self.retry_after = retry_after
         self.details = details
+
+
+class Behind(Refusal):
+    """A command names what has not happened yet, as far as is known here."""

@@ -93,7 +93,7 @@ def come_back(context: Context, command: ComeBack) -> list[Effect]:
     bookmark, joins = welcome(context, bookmark, who)
     # From now on more is shown than the bookmark says; a server that is killed must not take it for exact.
     moved = BookmarksMoved((structs.replace(bookmark, is_exact=False),))
-    events: list[Event] = [moved, LoggedIn(context.session_id, bookmark.user_id, nick), *joins]
+    events: list[Event] = [moved, LoggedIn(context.session_id, bookmark.user_id, nick, node=context.node), *joins]
     return [Append(tuple(events), known=(command.word.strip().casefold(), bookmark, told))]
 
 

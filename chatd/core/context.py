@@ -21,6 +21,7 @@ class Context(Struct):
     `ids` gives a new random id of 16 hexadecimal digits at each call. `known` is the answer to a `Fetch`.
     `trusted`: the peer comes from a network in which rates and connection caps do not hold; `address` is where it is.
     `paces` tells when a user last spoke in a room in which that counts: (room id, user id) to microseconds since 1970.
+    `node` is the run of the node of a cluster, and empty where there is only one.
     """
 
     state: State
@@ -35,6 +36,7 @@ class Context(Struct):
     known: Any = UNASKED
     address: str = ""
     paces: Mapping[tuple[str, str], int] = {}
+    node: str = ""
 
     @property
     def me(self) -> Session:

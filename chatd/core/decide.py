@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from chatd.core import comeback, commands, entrance, identity, lists, messages, moderation, places
-from chatd.core.codes import Code, Refusal
+from chatd.core.codes import Behind, Code, Refusal
 from chatd.core.commands import Command
-from chatd.core.context import Context
-from chatd.core.effects import Effect
+from chatd.core.context import UNASKED, Context
+from chatd.core.effects import Effect, Fetch
+from chatd.core.questions import UpToDate
 
 DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
     commands.Hello: entrance.hello,
@@ -51,4 +52,10 @@ def decide(context: Context, command: Command) -> list[Effect]:
             raise Refusal(Code.NOT_REGISTERED, "say hello first: {type: hello, versions: [1]}")
         if kind not in BEFORE_AUTH:
             raise Refusal(Code.NOT_REGISTERED, "say who you are first: {type: auth, mechanism: guest, nick: …}")
-    return DECIDE[kind](context, command)
+    try:
+        return DECIDE[kind](context, command)
+    except Behind:
+        # In a cluster, somebody who comes from another node may know more than this one does so far.
+        if not context.node or context.known is not UNASKED:
+            raise
+        return [Fetch(UpToDate())]

@@ -6,12 +6,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from chatd.core.cluster_events import Typed
 from chatd.core.codes import Code
 from chatd.core.commands import Command
 from chatd.core.events import Bookmark, Entry, Event, Moderated
 from chatd.core.questions import Question
 from chatd.core.replies import Reply
-from chatd.core.views import View
 
 
 class Effect(Struct, frozen=True):
@@ -58,11 +58,9 @@ class Subscribe(Effect, frozen=True):
 
 
 class Show(Effect, frozen=True):
-    """Show a passing view to a room, but not to the session that caused it."""
+    """Show a room what is seen only while it happens, but not to who does it."""
 
-    room_id: str
-    view: View
-    cap: str
+    event: Typed
 
 
 class Paced(Effect, frozen=True):
@@ -167,6 +165,14 @@ class Ended(Effect, frozen=True):
     session_ids: tuple[str, ...]
     code: Code
     reason: str
+
+
+class NodeCame(Effect, frozen=True):
+    """A node takes part from now on, and wants to know who is here. `others` are those who could tell it."""
+
+    node: str
+    attempt: int
+    others: tuple[str, ...]
 
 
 class AwayChanged(Effect, frozen=True):

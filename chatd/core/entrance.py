@@ -58,7 +58,8 @@ def enter_as_guest(context: Context, wish: str | None) -> LoggedIn:
     user_id = context.ids()
     if wish is None:
         wish = names.suggest("guest", lambda nick: not context.state.nick_taken(nick, user_id))
-    login = LoggedIn(context.session_id, user_id, nick_for(context, wish, user_id), bot="bot" in context.caps)
+    bot = "bot" in context.caps
+    login = LoggedIn(context.session_id, user_id, nick_for(context, wish, user_id), bot=bot, node=context.node)
     check_entry(context, who_comes(login))
     return login
 
@@ -76,7 +77,8 @@ def enter_by_token(context: Context, token: str | None, wish: str | None, room: 
     present, account = state.users.get(identity.user_id), state.accounts.by_id.get(identity.user_id)
     nick = present.nick if present is not None else nick_for(context, wish or identity.nick, identity.user_id)
     name = None if account is None else account.name
-    login = LoggedIn(context.session_id, identity.user_id, nick, name, "bot" in context.caps, identity.device)
+    who = (identity.user_id, nick, name, "bot" in context.caps, identity.device)
+    login = LoggedIn(context.session_id, *who, context.node)
     check_entry(context, who_comes(login))
     return login
 

@@ -225,7 +225,7 @@ class InviteMade(Kept, frozen=True, tag="invite/1"):
 
 
 class LoggedIn(Passing, frozen=True, tag="login/1"):
-    """A session has begun."""
+    """A session has begun. `node` is the run of the node where it is; empty where there is only one."""
 
     session_id: str
     user_id: str
@@ -233,6 +233,7 @@ class LoggedIn(Passing, frozen=True, tag="login/1"):
     account: str | None = None
     bot: bool = False
     device: str = ""
+    node: str = ""
 
 
 class Became(Passing, frozen=True, tag="became/1"):
@@ -302,7 +303,6 @@ STORED = (
     | AccountDisabled
     | InviteMade
 )
-
 
 # -- entries ---------------------------------------------------------------------------------------------
 

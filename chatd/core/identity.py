@@ -127,7 +127,7 @@ def log_in(context: Context, command: Auth, name: str) -> LoggedIn | Became:
     if context.session is not None:
         return Became(context.session_id, account.id, nick, account.name, device_of(command))
     bot = "bot" in context.caps
-    return LoggedIn(context.session_id, account.id, nick, account.name, bot, device_of(command))
+    return LoggedIn(context.session_id, account.id, nick, account.name, bot, device_of(command), context.node)
 
 
 def device_of(command: Auth) -> str:
@@ -174,7 +174,7 @@ def register(context: Context, command: Auth) -> list[Effect]:
     account = AccountMade(user_id, name, made.verifier, key)
     if session is None:
         bot = "bot" in context.caps
-        login = LoggedIn(context.session_id, user_id, name, name, bot, device_of(command))
+        login = LoggedIn(context.session_id, user_id, name, name, bot, device_of(command), context.node)
         return [Append((account, login), known=Proven({}))]
     renamed: tuple[Event, ...] = () if session.user.nick == name else (NickChanged(user_id, name),)
     return [Append((*renamed, account))]

@@ -6,17 +6,10 @@ As all of `apply` it never refuses to run, never raises, and gives the same resu
 from __future__ import annotations
 
 from chatd.core import effects, names
+from chatd.core.cluster_events import AccountBrought
 from chatd.core.codes import Code
 from chatd.core.effects import Effect
-from chatd.core.events import (
-    AccountDisabled,
-    AccountMade,
-    Became,
-    Entry,
-    InviteMade,
-    PasswordChanged,
-    PasswordRehashed,
-)
+from chatd.core.events import AccountDisabled, AccountMade, Became, Entry, InviteMade, PasswordChanged, PasswordRehashed
 from chatd.core.questions import StoredAccount
 from chatd.core.state import State, User
 
@@ -53,6 +46,16 @@ def account_made(state: State, entry: Entry, event: AccountMade) -> list[Effect]
     if owner is not None:
         owner.account = event.name
     return found
+
+
+def account_brought(state: State, entry: Entry, event: AccountBrought) -> list[Effect]:
+    """It was somebody's elsewhere; who is here is not asked."""
+    folded, look = names.fold(event.name), names.skeleton(event.name)
+    if event.user_id not in state.accounts.by_id and not state.accounts.taken(folded, look, event.user_id):
+        state.load_account(
+            StoredAccount(event.user_id, event.name, event.made, event.generation, event.disabled, event.ignored)
+        )
+    return NOTHING
 
 
 def password_changed(state: State, entry: Entry, event: PasswordChanged) -> list[Effect]:

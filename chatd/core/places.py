@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import UNSET, structs
 
 from chatd.core import names
-from chatd.core.codes import Code, Refusal
+from chatd.core.cluster_events import Typed
+from chatd.core.codes import Behind, Code, Refusal
 from chatd.core.commands import Join, Part, Presence, Resume, SelfChanges, Set
 from chatd.core.context import UNASKED, Context
 from chatd.core.doors import Who, check_enter, who_comes, who_is
@@ -17,7 +18,6 @@ from chatd.core.questions import CursorsWanted
 from chatd.core.replies import Changed, Done, Problem, Resumed, problem_of
 from chatd.core.state import Room
 from chatd.core.text import clean_line
-from chatd.core.views import Typing
 
 
 def join(context: Context, command: Join) -> list[Effect]:
@@ -127,7 +127,7 @@ def check_since(room: Room | None, name: str, since: int | str | None) -> None:
     """Refuse a number that the room has not reached: whoever has it was in another room, or another server."""
     last = 0 if room is None else room.last_seq
     if isinstance(since, int) and since > last:
-        raise Refusal(
+        raise Behind(
             Code.INVALID_PARAMS,
             f"since is {since}, but the last number in {name} is {last}",
             details={"room": name, "last_seq": last},
@@ -192,7 +192,7 @@ def presence(context: Context, command: Presence) -> list[Effect]:
         room = context.my_room(command.typing.room)
         state = command.typing.state
         word = ("active" if state else "done") if isinstance(state, bool) else state
-        effects.append(Show(room.id, Typing(room=room.name, who=user.nick, state=word), "typing"))
+        effects.append(Show(Typed(room.id, user.id, user.nick, word)))
     if command.subscribe is not None:
         effects.append(Subscribe(command.subscribe))
     message = None if command.state == "online" else ""

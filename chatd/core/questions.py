@@ -201,11 +201,57 @@ class StoredRoom(Struct, frozen=True):
     topic: str
 
 
+class PresentUser(Struct, frozen=True, array_like=True):
+    """Somebody who is here, on whatever node; as `chatd.core.state.User`."""
+
+    user_id: str
+    nick: str
+    account: str | None = None
+    bot: bool = False
+    away: str | None = None
+
+
+class PresentSession(Struct, frozen=True, array_like=True):
+    """A session of somebody who is here; `rooms` are ids."""
+
+    session_id: str
+    user_id: str
+    rooms: tuple[str, ...]
+    device: str
+    node: str
+
+
+class PresentRoom(Struct, frozen=True, array_like=True):
+    """A room in which nothing was said so far, which is why no journal keeps it."""
+
+    room_id: str
+    name: str
+    maker: tuple[str, str]
+    rulings: tuple[Ruling, ...]
+
+
+class Present(Struct, frozen=True, array_like=True):
+    """What a cluster's nodes know at one place of the order and none of them keeps: who is here, and where.
+
+    `nodes` are the runs that take part, each with the node that it is of.
+    """
+
+    nodes: tuple[tuple[str, str], ...] = ()
+    users: tuple[PresentUser, ...] = ()
+    sessions: tuple[PresentSession, ...] = ()
+    rooms: tuple[PresentRoom, ...] = ()
+
+
 class Snapshot(Struct, frozen=True):
     """What a hub starts from: all rooms, the secret with which tokens are signed (32 bytes), all accounts, and what was
-    ordered, each with the id of its room."""
+    ordered, each with the id of its room; and who is here already, in a cluster."""
 
     rooms: list[StoredRoom]
     secret: bytes
     accounts: list[StoredAccount] = []
     rulings: list[tuple[str, Ruling]] = []
+    present: Present = Present()
+
+
+class UpToDate(Question, frozen=True):
+    """Whether what the other nodes have committed by now has been shown here, too; answered True once it has."""

@@ -36,6 +36,7 @@ class Session:
     user: User
     rooms: set[str] = field(default_factory=set)
     device: str = ""
+    node: str = ""  # the run of the node where it is
 
     @property
     def reads_as(self) -> str:
@@ -79,7 +80,18 @@ class Room:
 class State:
     """Everything that is known now. Reading is free; writing is `apply`'s."""
 
-    __slots__ = ("accounts", "by_name", "directs", "nicks", "rooms", "server", "sessions", "skeletons", "users")
+    __slots__ = (
+        "accounts",
+        "by_name",
+        "directs",
+        "nicks",
+        "nodes",
+        "rooms",
+        "server",
+        "sessions",
+        "skeletons",
+        "users",
+    )
 
     def __init__(self) -> None:
         self.accounts = Accounts()
@@ -91,6 +103,7 @@ class State:
         self.by_name: dict[str, str] = {}  # folded room name -> room id
         self.directs: dict[str, set[str]] = {}  # user id -> ids of direct rooms
         self.server: Charge | None = None  # what holds on the whole server
+        self.nodes: dict[str, str] = {}  # the runs of a cluster's nodes -> the node; none where there is only one
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -128,6 +141,11 @@ class State:
             return None
         user = self.users.get(account.id)
         return account.id, account.name if user is None else user.nick
+
+    def count_members(self, room_id: str) -> int:
+        """How many users are in a room; none if there is no such room."""
+        room = self.rooms.get(room_id)
+        return 0 if room is None else len(room.members)
 
     def rooms_of(self, user: User) -> tuple[str, ...]:
         """The ids of the named rooms that any session of the user is in, in a steady order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
 from chatd.core.codes import Code
@@ -33,7 +34,13 @@ async def say_goodbye(hub: Hub, reconnect_after: float) -> None:
     calm_at = hub.reactor.seconds() + GRACE_SECONDS
     await waited(hub, lambda: hub.reactor.seconds() >= calm_at and is_at_rest(hub))
     hub.flush()
-    view = Closing(code=Code.SHUTTING_DOWN, reason="the server is stopping", reconnect_after=reconnect_after)
+    alternate = "" if hub.settings is None else hub.settings.server.alternate
+    view = Closing(
+        code=Code.SHUTTING_DOWN,
+        reason="the server is stopping",
+        reconnect_after=reconnect_after,
+        alternate=alternate or UNSET,
+    )
     for link in list(hub.links.values()):
         link.connection.hear_out()
         hub.log_out(link, "the server is stopping")  # or its replays would go on, to nobody

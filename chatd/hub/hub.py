@@ -24,6 +24,7 @@ from chatd.core.decide import decide
 from chatd.core.effects import Append, Fetch
 from chatd.core.events import Entry, Event, Fate, LoggedOut, Passing, Proposal
 from chatd.core.limits import Rules
+from chatd.core.nodes import take_present
 from chatd.core.questions import Snapshot
 from chatd.core.state import State
 from chatd.core.views import Closing, Error
@@ -65,7 +66,7 @@ class Hub:
             answer=self.settle,
             overrun=lambda *behind: self.replay.overrun(*behind),
             wake=self.wake,
-            members=self.count_members,
+            members=self.state.count_members,
             links_of=lambda user_id: self.running.links_of(user_id),
         )
         self.replay = Replay(
@@ -90,13 +91,13 @@ class Hub:
         self._ready: dict[Link, None] = {}
         self.awake = False  # the turn has an end at which everything is flushed
         self._now = 0  # the moment of this turn, once somebody has asked
-        self.outstanding = 0  # events that the journal has not given back yet
 
     # -- beginning and end --------------------------------------------------------------------------------
 
     def start(self, snapshot: Snapshot) -> None:
         """Begin with the rooms and accounts that the journal keeps."""
         self.state.load_all(snapshot)
+        take_present(self.state, snapshot.present)
         self.keepalive.start()
 
     def stop(self, reconnect_after: float = 1.0) -> Deferred[None]:
@@ -161,9 +162,10 @@ class Hub:
         self.replay.reads_again(link)
         self.go_on(link)
 
-    def count_members(self, room_id: str) -> int:
-        room = self.state.rooms.get(room_id)
-        return 0 if room is None else len(room.members)
+    @property
+    def outstanding(self) -> int:
+        """How many events were proposed that have not come back yet."""
+        return len(self._proposals) + int(self.journal.under_way)
 
     # -- commands -----------------------------------------------------------------------------------------
 
@@ -193,7 +195,7 @@ class Hub:
 
     def context(self, link: Link, known: Any = UNASKED) -> Context:
         who = (link.session, link.greeted, link.trusted, link.caps, known, link.connection.address, self.paces)
-        return Context(self.state, self.rules, link.id, self._now or self.now(), new_id, *who)
+        return Context(self.state, self.rules, link.id, self._now or self.now(), new_id, *who, self.journal.node)
 
     def now(self) -> int:
         """Microseconds since 1970; while there is something to flush, it is one moment until then."""
@@ -247,7 +249,6 @@ class Hub:
         if len(events) > 1:
             self._proposals += [Proposal(event, now) for event in events[:-1]]
         self._proposals.append(Proposal(events[-1], now, ticket))
-        self.outstanding += len(events)
         self.wake()
 
     def fetch(self, link: Link, command: Command, effect: Fetch) -> None:
@@ -308,7 +309,6 @@ class Hub:
         """Take what the journal has put in order."""
         for entry in entries:
             self.entry_received(entry)
-        self.outstanding -= len(entries)
         self.wake()
 
     def entry_received(self, entry: Entry) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from msgspec import structs
 from twisted.logger import Logger
 
 from chatd.core import commands, effects
@@ -15,12 +14,13 @@ from chatd.core.commands import Command
 from chatd.core.effects import Deliver, Effect
 from chatd.core.entrance import nick_refused
 from chatd.core.events import Entry, Numbered
+from chatd.core.nodes import present
 from chatd.core.places import first_cursor
 from chatd.core.replay import Plan, plan
 from chatd.core.replies import Done, failure
 from chatd.core.shown import view_of
 from chatd.core.text import clean_line
-from chatd.core.views import Read, Renamed
+from chatd.core.views import Read, Renamed, Typing
 from chatd.hub.fanout import Piece
 from chatd.hub.link import Link, Ticket
 
@@ -55,6 +55,8 @@ class Running:
             effects.AwayChanged: self.away_changed,
             effects.CursorMoved: self.cursor_moved,
             effects.BookmarksKept: self.bookmarks_kept,
+            effects.NodeCame: self.node_came,
+            effects.Show: self.typed,
         }
 
     def refuse(self, link: Link, command: Command, refusal: Refusal) -> None:
@@ -84,19 +86,8 @@ class Running:
         link.caps = self.caps.setdefault(caps, caps)
 
     def show(self, link: Link, command: Command, effect: effects.Show) -> None:
-        assert link.session is not None
-        me = link.session.user.id
-        room = self.state.rooms[effect.room_id]
-        if room.parties is None:
-            self.fanout.show(room.id, Piece(effect.view, me))
-            return
-        for party in room.parties:
-            for other in self.links_of(party) if party != me else ():
-                if other.full and effect.cap in other.caps:
-                    self.fanout.drop(other)
-                elif effect.cap in other.caps:
-                    name = room.shown_to(party)
-                    other.connection.show(structs.replace(effect.view, room=name))
+        self.hub.journal.tell(effect.event)
+        self.typed(effect, link)
 
     def leave(self, link: Link, command: Command, effect: effects.Leave) -> None:
         if link.gone:
@@ -214,6 +205,28 @@ class Running:
 
     def bookmarks_kept(self, effect: effects.BookmarksKept, cause: Link | None) -> None:
         self.hub.comebacks.kept(effect.bookmarks)
+
+    def typed(self, effect: effects.Show, cause: Link | None) -> None:
+        """Somebody, here or on another node, is typing."""
+        event = effect.event
+        room = self.state.rooms[event.room_id]
+        if room.parties is None:
+            view = Typing(room=room.name, who=event.nick, state=event.state)
+            self.fanout.show(room.id, Piece(view, event.user_id))
+            return
+        for party in room.parties:
+            for other in self.links_of(party) if party != event.user_id else ():
+                if other.full and "typing" in other.caps:
+                    self.fanout.drop(other)
+                elif "typing" in other.caps:
+                    name = room.shown_to(party)
+                    other.connection.show(Typing(room=name, who=event.nick, state=event.state))
+
+    def node_came(self, effect: effects.NodeCame, cause: Link | None) -> None:
+        """Tell a new node who is here: one of us does at first, and all if it has to ask again."""
+        mine = self.hub.journal.node
+        if mine != effect.node and mine in (effect.others if effect.attempt else effect.others[:1]):
+            self.hub.journal.welcome(effect.node, effect.attempt, present(self.state))
 
     def links_of(self, user_id: str) -> list[Link]:
         """The links of a user's sessions that are here and have not said goodbye."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from chatd.core.events import Passing
+from chatd.core.questions import Present
 from chatd.errors import Exit, OperatorError
 from chatd.interfaces import IJournal
 
-KINDS = "sqlite: (a file in the data folder), sqlite:/a/file.db and memory:"
+KINDS = "sqlite: (a file in the data folder), sqlite:/a/file.db, nats://host:4222,host:4222 and memory:"
 
 
 class NotOpen(RuntimeError):
@@ -20,6 +22,18 @@ class NotOpen(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("the journal is not open")
+
+
+class Alone:
+    """What a journal says that is not one of several."""
+
+    node = ""
+
+    def tell(self, event: Passing) -> None:
+        """There is nobody else."""
+
+    def welcome(self, node: str, attempt: int, present: Present) -> None:
+        """Nobody comes."""
 
 
 def open_journal(url: str, *, reactor: Any, settings: Any, data_dir: str | Path) -> IJournal:
@@ -32,9 +46,22 @@ def open_journal(url: str, *, reactor: Any, settings: Any, data_dir: str | Path)
         from chatd.journal.memory import MemoryJournal
 
         return MemoryJournal(reactor=reactor)
+    if is_cluster(url):
+        try:
+            from chatd.journal.jetstream import JetstreamJournal
+        except ImportError as error:
+            raise OperatorError(
+                "journal", f"the client of NATS is not here ({error})", "pip install nats-py", Exit.SETTINGS
+            ) from error
+        return JetstreamJournal(path, url=url, reactor=reactor, settings=settings)
     from chatd.journal.sqlite import SqliteJournal
 
     return SqliteJournal(path, reactor=reactor, durability=settings.durability)
+
+
+def is_cluster(url: str) -> bool:
+    """Whether a journal is a stream that several nodes share."""
+    return url.startswith(("nats://", "tls://"))
 
 
 def file_of(url: str, data_dir: str | Path) -> Path | None:
@@ -45,6 +72,8 @@ def file_of(url: str, data_dir: str | Path) -> Path | None:
     kind, colon, place = url.partition(":")
     if url == "memory:":
         return None
+    if is_cluster(url):
+        return Path(data_dir) / "copy.db"
     if colon and kind == "sqlite" and (not place or Path(place).is_absolute()):
         return Path(place) if place else Path(data_dir) / "chatd.db"
     raise OperatorError(f"journal {url!r}", "there is no such kind of journal", f"use {KINDS}", Exit.SETTINGS)

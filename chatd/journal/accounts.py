@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
+from chatd.core.cluster_events import AccountBrought
 from chatd.core.codes import Code
 from chatd.core.events import (
     AccountDisabled,
@@ -84,6 +85,8 @@ def take(shelf: AccountShelf, event: Any, time: int) -> Code | None:
         shelf.drop_invites("", time)
         shelf.make_invite(event.key, event.expires)
         return None
+    if isinstance(event, AccountBrought):
+        return _brought(shelf, event)
     if not shelf.has(event.user_id):
         return Code.NO_SUCH_USER
     if isinstance(event, AccountDisabled):
@@ -92,6 +95,14 @@ def take(shelf: AccountShelf, event: Any, time: int) -> Code | None:
         shelf.ignore(event.user_id, event.names)
     else:
         shelf.change(event.user_id, event.verifier, int(isinstance(event, PasswordChanged)))
+    return None
+
+
+def _brought(shelf: AccountShelf, event: AccountBrought) -> Code | None:
+    if shelf.has(event.user_id) or shelf.owner(fold(event.name), skeleton(event.name)):
+        return Code.ACCOUNT_EXISTS
+    brought = (event.user_id, event.name, event.made, event.generation, event.disabled, event.ignored)
+    shelf.make(StoredAccount(*brought), event.verifier)
     return None
 
 
@@ -116,6 +127,7 @@ EVENTS: tuple[type[Event], ...] = (
     AccountDisabled,
     IgnoredSet,
     InviteMade,
+    AccountBrought,
 )
 
 

@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any
 
 from chatd.core.charge import Ruling
+from chatd.core.cluster_events import BroughtEvent, RoomBrought
 from chatd.core.events import Bookmark, Numbered, Proposal, Related, RoomMade
 from chatd.core.orders import Orders
 from chatd.journal.accounts import AccountBatch
@@ -82,6 +83,7 @@ class Batch:
         self._replaced: dict[int, bytes] = {}
         self._digests: dict[int, bytes] = {}  # of what is replaced, as it was
         self._made: list[tuple[Any, ...]] = []
+        self._begins: list[tuple[int, bytes, int]] = []  # of rooms that were elsewhere before
         self._topics: dict[int, str] = {}
         self._cursors: dict[tuple[str, int], int] = {}
         self._purged: dict[int, int] = {}  # what each room begins with then
@@ -90,6 +92,8 @@ class Batch:
         self._most_bookmarks = 0
         self.accounts = AccountBatch(connection)
         self._rulings: dict[Place, Ruling | None] = {}
+        self.meta: dict[str, Any] = {}
+        """What is written beside it all, by its key."""
 
     @property
     def is_empty(self) -> bool:
@@ -175,7 +179,7 @@ class Batch:
         self.counters[made.room_id] = Counter(self.rooms, 0, START)
         self._made.append((self.rooms, made.room_id, made.name, encode(made.parties), time))
 
-    def put(self, counter: Counter, event: Numbered, time: int, blob: bytes) -> None:
+    def put(self, counter: Counter, event: Numbered, time: int, blob: bytes, digest: bytes = b"") -> None:
         seq = counter.last_seq
         number = counter.no << SEQ_BITS | seq
         target, key = 0, None
@@ -187,8 +191,28 @@ class Batch:
         if type(event) is Related:
             target = event_id(counter.no, event.target)
             self._related.setdefault(target, []).append(number)
-        counter.link = link(counter.link, event, seq, time, digest_of(blob))
+        counter.link = link(counter.link, event, seq, time, digest or digest_of(blob))
         self._events[number] = [number, time, target, key, bytearray(counter.link), bytearray(blob)]
+
+    @property
+    def bringing(self) -> Batch:
+        return self
+
+    def bring_room(self, brought: RoomBrought, time: int) -> None:
+        self.rooms += 1
+        first = brought.first_seq
+        self.counters[brought.room_id] = Counter(self.rooms, first - 1, brought.link_before)
+        self._made.append((self.rooms, brought.room_id, brought.name, encode(brought.parties), time))
+        self._begins.append((first, brought.link_before, self.rooms))
+        self._topics[self.rooms] = brought.topic
+
+    def bring(self, counter: Counter, event: Numbered, row: BroughtEvent) -> None:
+        msg_id: str | None = getattr(event, "msg_id", None)
+        if msg_id is not None:
+            self._keys[event.author, msg_id] = msg_key(event.author, msg_id)
+        self.put(counter, event, row.time, row.blob, row.digest)
+        if row.digest:
+            self._digests[event_id(counter.no, row.seq)] = row.digest
 
     def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
         number = event_id(counter.no, seq)
@@ -225,6 +249,8 @@ class Batch:
         execute, many = self._connection.execute, self._connection.executemany
         if self._made:
             many("INSERT INTO rooms (no, room_id, name, parties, made) VALUES (?, ?, ?, ?, ?)", self._made)
+        if self._begins:
+            many("UPDATE rooms SET first_seq = ?, link_before = ? WHERE no = ?", self._begins)
         for size, rows in _portions(list(self._events.values())):
             execute(INSERT[size], [*chain.from_iterable(rows), *[0] * ((size - len(rows)) * COLUMNS)])
         if self._replaced:
@@ -246,6 +272,9 @@ class Batch:
             many(KEEP_BOOKMARK, list(self._bookmarks.values()))
         if self._bookmarks_from:
             execute(DROP_BOOKMARKS, (self._bookmarks_from,))
+        if self.meta:
+            more = "ON CONFLICT DO UPDATE SET value = excluded.value"
+            many(f"INSERT INTO meta VALUES (?, ?) {more}", list(self.meta.items()))
         if self._most_bookmarks:
             [(count,)] = execute("SELECT count(*) FROM bookmarks")
             if count > self._most_bookmarks:  # asked first: to sort them takes a while (100,000: 0.15 s)

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from chatd.core.charge import Ruling
+from chatd.core.cluster_events import BroughtEvent, RoomBrought
 from chatd.core.events import Bookmark, Entry, Numbered, Proposal, Related, RoomMade
 from chatd.core.orders import Orders
 from chatd.core.questions import (
@@ -36,7 +37,7 @@ from chatd.core.questions import (
     VerifierWanted,
 )
 from chatd.interfaces import Follower, IJournal
-from chatd.journal import NotOpen
+from chatd.journal import Alone, NotOpen
 from chatd.journal.accounts import MemoryAccounts
 from chatd.journal.commits import Commits
 from chatd.journal.order import Counter, Earlier, settle
@@ -49,7 +50,7 @@ SLICE = 5_000  # events that one search reads into the index
 
 
 @implementer(IJournal)
-class MemoryJournal:
+class MemoryJournal(Alone):
     """A journal for tests and for servers that are to keep nothing."""
 
     log = Logger()
@@ -84,6 +85,10 @@ class MemoryJournal:
             self._follower(self.memory.write(waiting))
         except Exception:
             self.log.failure("bug in the follower of the journal")
+
+    @property
+    def under_way(self) -> int:
+        return len(self._waiting)
 
     def ask(self, question: Question) -> Deferred[Any]:
         if self._follower is None:
@@ -255,6 +260,20 @@ class Memory:
         msg_id = getattr(event, "msg_id", None)
         if msg_id is not None:
             self._msg_ids[event.author, msg_id] = (room, counter.last_seq)
+
+    @property
+    def bringing(self) -> Memory:
+        return self
+
+    def bring_room(self, brought: RoomBrought, time: int) -> None:
+        made = RoomMade(brought.room_id, brought.name, brought.parties)
+        self.make_room(made, time)
+        room = self._rooms[brought.room_id]
+        room.first, room.topic = brought.first_seq, brought.topic
+        room.counter.last_seq = brought.first_seq - 1
+
+    def bring(self, counter: Counter, event: Numbered, row: BroughtEvent) -> None:
+        self.put(counter, event, row.time, row.blob)
 
     def replace(self, counter: Counter, seq: int, event: Numbered) -> None:
         room = self._by_no[counter.no]

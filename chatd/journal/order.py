@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from twisted.logger import Logger
 
+from chatd.core.cluster_events import Brought, BroughtEvent, RoomBrought
 from chatd.core.codes import Code
 from chatd.core.events import (
     Admitted,
@@ -33,7 +34,7 @@ from chatd.core.events import (
 )
 from chatd.core.orders import Orders, rulings_of
 from chatd.journal import accounts
-from chatd.journal.stored import Identified, cleared, encode, is_same
+from chatd.journal.stored import Identified, cleared, decode, encode, is_same
 
 log = Logger()
 
@@ -95,11 +96,25 @@ class Shelf(Protocol):
     def purge(self, counter: Counter, first_seq: int) -> None:
         """Keep no longer what the room has before this number."""
 
+    @property
+    def bringing(self) -> Bringing:
+        """The part that is about what was elsewhere before."""
+
     def bookmark(self, bookmark: Bookmark, time: int) -> None:
         """Keep this in the place of what has its key."""
 
     def forget_bookmarks(self, before: int, most: int) -> None:
         """Keep no bookmarks that are older than this, nor the oldest beyond so many; 0 is no bound."""
+
+
+class Bringing(Protocol):
+    """The part of a shelf that is about what was elsewhere before."""
+
+    def bring_room(self, brought: RoomBrought, time: int) -> None:
+        """Keep a room that has no counter yet."""
+
+    def bring(self, counter: Counter, event: Numbered, row: BroughtEvent) -> None:
+        """Keep an event under the number to which the counter has just been moved."""
 
 
 def settle(proposals: Sequence[Proposal], shelf: Shelf) -> list[Entry]:
@@ -259,6 +274,29 @@ def _bookmarks_moved(shelf: Shelf, proposal: Proposal, event: BookmarksMoved, bl
     return passed(proposal)
 
 
+def _room_brought(shelf: Shelf, proposal: Proposal, event: RoomBrought, blob: bytes) -> Entry:
+    if shelf.counter(event.room_id) is None:
+        shelf.bringing.bring_room(event, proposal.time)
+        counter = shelf.counter(event.room_id)
+        if counter is not None:
+            shelf.rule(counter, Orders(event.rulings))
+    return passed(proposal)
+
+
+def _brought(shelf: Shelf, proposal: Proposal, event: Brought, blob: bytes) -> Entry:
+    counter = shelf.counter(event.room_id)
+    if counter is None:
+        return _bug(proposal, "its room was never made")
+    for row in event.events:
+        if row.seq <= counter.last_seq:
+            continue
+        if row.seq != counter.last_seq + 1:
+            return refused(proposal, Code.NO_SUCH_MESSAGE)
+        counter.last_seq = row.seq
+        shelf.bringing.bring(counter, decode(row.blob), row)
+    return passed(proposal)
+
+
 def _of_accounts(shelf: Shelf, proposal: Proposal, event: Event, blob: bytes) -> Entry:
     code = accounts.take(shelf.accounts, event, proposal.time)
     return passed(proposal) if code is None else refused(proposal, code)
@@ -274,5 +312,7 @@ PLACE: dict[type[Event], Callable[[Shelf, Proposal, Any, bytes], Entry]] = {
     ReadMarked: _read_marked,
     Purged: _purged,
     BookmarksMoved: _bookmarks_moved,
+    RoomBrought: _room_brought,
+    Brought: _brought,
     **dict.fromkeys(accounts.EVENTS, _of_accounts),
 }

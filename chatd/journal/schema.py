@@ -70,6 +70,9 @@ LOST = "lost {no} {low}"
 """The key in `meta` of a stretch that was damaged before a room was imported, from the number `low` on; its value is
 the last number of it. It stays empty, and is no fault."""
 
+STREAM = "stream"
+"""The key in `meta` of the name of the stream that a file is a copy of."""
+
 BOOKMARKS = """
 CREATE TABLE bookmarks (key TEXT PRIMARY KEY, time INTEGER NOT NULL, bookmark BLOB NOT NULL) WITHOUT ROWID;
 """
@@ -219,6 +222,11 @@ def recognise(connection: sqlite3.Connection, path: Path) -> None:
     [(page,)] = connection.execute("PRAGMA page_size")
     if size % page and not _size(_wal(path)):
         raise _cut_off(path)
+
+
+def is_replica(connection: sqlite3.Connection) -> bool:
+    """Whether a journal's file is a copy of a stream."""
+    return connection.execute("SELECT 1 FROM meta WHERE key = ?", (STREAM,)).fetchone() is not None
 
 
 def beside(path: Path, ending: str) -> Path:

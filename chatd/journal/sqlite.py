@@ -19,7 +19,7 @@ from zope.interface import implementer
 from chatd.core.events import Entry, Passing, Proposal
 from chatd.core.questions import Question, SearchWanted, Snapshot
 from chatd.interfaces import Follower, IJournal
-from chatd.journal import NotOpen
+from chatd.journal import Alone, NotOpen
 from chatd.journal.faults import Faults
 from chatd.journal.order import passed
 from chatd.journal.patrol import Patrol
@@ -40,7 +40,7 @@ class State(Enum):
 
 
 @implementer(IJournal)
-class SqliteJournal:
+class SqliteJournal(Alone):
     """A journal in the file `path`. `durability` is `fsync`, `normal` or `memory`: when a commit counts as done."""
 
     log = Logger()
@@ -74,6 +74,10 @@ class SqliteJournal:
     def is_failing(self) -> bool:
         """Whether what was proposed last could not be stored."""
         return self._store.is_failing
+
+    @property
+    def under_way(self) -> int:
+        return self._under_way + len(self._passing)
 
     def open(self, follower: Follower) -> Deferred[Snapshot]:
         if self._state is not State.NEW:

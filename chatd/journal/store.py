@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from chatd.core.codes import Code
 from chatd.core.events import Entry, Proposal, Purged
 from chatd.core.questions import Snapshot, StoredRoom
-from chatd.errors import OperatorError
+from chatd.errors import Exit, OperatorError
 from chatd.journal import accounts, rulings, schema
 from chatd.journal.batch import Batch
 from chatd.journal.check import check
@@ -42,6 +42,7 @@ class Store:
     """The writing side of a journal file. `write` never raises."""
 
     log = Logger()
+    follows = False  # whether it is a copy of what is kept elsewhere
 
     def __init__(self, path: Path, durability: str, connect: Connect = schema.connect) -> None:
         self._path = path
@@ -67,10 +68,11 @@ class Store:
                 schema.make(self._path)
             self._connection = connection = self._connect(self._path, self._durability)
             self._settle(connection)
-            [(secret,)] = connection.execute("SELECT value FROM meta WHERE key = 'secret'")
+            if not self.follows and schema.is_replica(connection):
+                why = "it is a copy of a stream, which other nodes go on writing to"
+                raise OperatorError(f"journal {self._path}", why, "see journal.url", Exit.SETTINGS)
             rulings.drop_old(connection, int(time() * 1_000_000))
-            found = (list(accounts.stored(connection)), list(rulings.stored(connection)))
-            snapshot = Snapshot(self._load(connection), secret, *found)
+            snapshot = self.snapshot()
             self._count(connection, "opened")  # whether it can be written shows now, not at the first message
             schema.sync(self._path.parent)  # the name of the WAL; SQLite does so, too, but does not mind if it fails
             return snapshot
@@ -80,6 +82,14 @@ class Store:
         except BaseException:
             self._let_go()
             raise
+
+    def snapshot(self) -> Snapshot:
+        """What is in the file, which is open."""
+        connection = self._connection
+        assert connection is not None
+        [(secret,)] = connection.execute("SELECT value FROM meta WHERE key = 'secret'")
+        found = (list(accounts.stored(connection)), list(rulings.stored(connection)))
+        return Snapshot(self._load(connection), secret, *found)
 
     def _settle(self, connection: sqlite3.Connection) -> None:
         """Make sure of what is found in the WAL, and that it is never read anew while this store is open.

@@ -177,7 +177,8 @@ def closing_lines(view: views.Closing) -> list[str]:
     lines = [f"*** {sentence(line)}" for line in clean_lines(view.reason or "Goodbye.")]
     if view.reconnect_after is not UNSET:
         wait = view.reconnect_after
-        lines.append(f"*** Come again in {wait:g} second{'' if wait == 1 else 's'}.")
+        place = f", or at once at {view.alternate}" if view.alternate else ""
+        lines.append(f"*** Come again in {wait:g} second{'' if wait == 1 else 's'}{place}.")
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -16,8 +16,10 @@ from chatd.core.events import Entry, Event, Proposal
 from chatd.core.questions import Page, PageWanted, Side, Snapshot
 from chatd.interfaces import IJournal
 from chatd.journal import open_journal
+from chatd.settings import JournalSettings
+from tests.support.nats import NatsServer
 
-KINDS = ("memory:", "sqlite:")
+KINDS = ("memory:", "sqlite:", "nats:")
 
 
 class Followed:
@@ -69,16 +71,35 @@ class Followed:
         return page
 
 
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A NATS server with JetStream, for all tests together: each has a stream of its own."""
+    server = NatsServer(tmp_path_factory.mktemp("nats")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def stream() -> str:
+    """What this test's stream is called."""
+    return f"test-{token_hex(6)}"
+
+
 OpenJournal = Callable[[str], Awaitable[Followed]]
 
 
 @pytest.fixture
-def opens(tmp_path: Path) -> Iterator[OpenJournal]:
-    """Opens the journal that a URL names, in this test's own folder; closes it with the test."""
+def opens(tmp_path: Path, stream: str, request: pytest.FixtureRequest) -> Iterator[OpenJournal]:
+    """Opens the journal that a URL names, in this test's own folder; closes it with the test.
+
+    `nats:` is a stream of its own on the server for tests.
+    """
     opened: list[Followed] = []
 
     async def open_it(url: str) -> Followed:
-        settings = SimpleNamespace(durability="fsync")
+        if url == "nats:":
+            url = request.getfixturevalue("nats_server").url
+        settings = JournalSettings(stream=stream)
         followed = Followed(open_journal(url, reactor=reactor, settings=settings, data_dir=tmp_path))
         opened.append(followed)
         return await followed.open()

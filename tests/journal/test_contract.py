@@ -53,7 +53,7 @@ def fates(entries: list[Entry]) -> list[Any]:
 @pytest_twisted.ensureDeferred
 async def test_it_says_that_it_is_a_journal(followed: Any) -> None:
     assert IJournal.providedBy(followed.journal)
-    assert followed.journal.durability in ("memory", "fsync")
+    assert followed.journal.durability in ("memory", "fsync", "replicated:1")
 
 
 @pytest_twisted.ensureDeferred

@@ -43,7 +43,7 @@ def refusal(path: Path) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["nats://here", "sqlite", "sqlite:here.db", "memory", "memory:x", "postgres:", ""])
+@pytest.mark.parametrize("url", ["nats:", "sqlite", "sqlite:here.db", "memory", "memory:x", "postgres:", ""])
 def test_a_kind_that_is_not_there_is_refused_with_those_that_are(url: str, tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=r"sqlite: .*memory:") as refused:
         open_journal(url, reactor=reactor, settings=SimpleNamespace(durability="fsync"), data_dir=tmp_path)

@@ -36,11 +36,14 @@ def number_of(body: str) -> int:
 
 
 class Comer(threading.Thread):
-    """Somebody who logs in, and comes back after every cut, as the same person. Errors are kept in `failed`."""
+    """Somebody who logs in, and comes back after every cut, as the same person. Errors are kept in `failed`.
 
-    def __init__(self, address: tuple[str, int], nick: str) -> None:
+    With more than one address, each cut is an occasion to go to the next.
+    """
+
+    def __init__(self, addresses: list[tuple[str, int]], nick: str, at: int = 0) -> None:
         super().__init__(name=nick)
-        self.address, self.nick = address, nick
+        self.addresses, self.nick, self.at = addresses, nick, at
         self.failed: BaseException | None = None
         self.cuts = 0
         self.ending = threading.Event()
@@ -50,10 +53,11 @@ class Comer(threading.Thread):
         try:
             while not self.ending.is_set():
                 try:
-                    with Wire(self.address, 15) as wire:
+                    with Wire(self.addresses[self.at % len(self.addresses)], 15) as wire:
                         self.come(wire)
                 except (OSError, EOFError):
                     self.cuts += 1
+                    self.at += 1
                     time.sleep(0.02)
         except BaseException as error:
             self.failed = error
@@ -70,8 +74,8 @@ class Comer(threading.Thread):
 class Talker(Comer):
     """Says `<NICK 1>`, `<NICK 2>` …, so many in flight. `answers` is all it heard, in order; `oks` counts the oks."""
 
-    def __init__(self, address: tuple[str, int], nick: str, in_flight: int = 16) -> None:
-        super().__init__(address, nick)
+    def __init__(self, addresses: list[tuple[str, int]], nick: str, in_flight: int = 16, at: int = 0) -> None:
+        super().__init__(addresses, nick, at)
         self.answers: list[Answer] = []
         self.oks = 0
         self.unanswered: dict[str, str] = {}
@@ -123,8 +127,8 @@ class Talker(Comer):
 class Listener(Comer):
     """Hears the room from its beginning; `heard` is number and body of all of it, in order, once."""
 
-    def __init__(self, address: tuple[str, int], nick: str) -> None:
-        super().__init__(address, nick)
+    def __init__(self, addresses: list[tuple[str, int]], nick: str, at: int = 0) -> None:
+        super().__init__(addresses, nick, at)
         self.heard: list[tuple[int, str]] = []
 
     def come(self, wire: Wire) -> None:
@@ -139,13 +143,16 @@ class Listener(Comer):
 
 
 class Talk:
-    """Talkers and listeners around one server. `stored` is what the server has, as far as it was checked."""
+    """Talkers and listeners around one server, or around several that share a journal.
+
+    `stored` is what the server has, as far as it was checked.
+    """
 
     def __init__(self, server: Any, *, talkers: int = 4, listeners: int = 1, in_flight: int = 16) -> None:
-        self.server = server
-        self.address = (server.host, server.port)
-        self.talkers = [Talker(self.address, f"talker{n}", in_flight) for n in range(talkers)]
-        self.listeners = [Listener(self.address, f"listener{n}") for n in range(listeners)]
+        self.servers = server if isinstance(server, list) else [server]
+        self.addresses = [(one.host, one.port) for one in self.servers]
+        self.talkers = [Talker(self.addresses, f"talker{n}", in_flight, n) for n in range(talkers)]
+        self.listeners = [Listener(self.addresses, f"listener{n}", n) for n in range(listeners)]
         self.stored: list[str] = []
         self._all = [*self.talkers, *self.listeners]
         self._checked = {one.nick: 0 for one in self._all}
@@ -163,7 +170,8 @@ class Talk:
             return
         for one in self._all:
             one.ending.set()
-        self.server.end()
+        for server in self.servers:
+            server.end()
         for one in self._all:
             one.join(20)
 
@@ -178,13 +186,20 @@ class Talk:
             talker.join(seconds)
         for listener in self.listeners:
             listener.ending.set()
-        with Wire(self.address) as wire:  # wakes the listeners up
+        with self.visit() as wire:  # wakes the listeners up
             wire.enter("herald", ROOM)
             assert wire.ask("send", room=ROOM, body="the end")["ok"]
         for one in self._all:
             one.join(seconds)
             assert not one.is_alive(), f"{one.nick} waits"
             assert one.failed is None, f"{one.nick}: {one.failed!r}"
+
+    def visit(self) -> Wire:
+        """A connection to one of the servers that run, in turn."""
+        self._visits += 1
+        running = [one for one in self.servers if one.process is not None and one.process.poll() is None]
+        server = running[self._visits % len(running)]
+        return Wire((server.host, server.port))
 
     def acknowledged(self) -> list[Answer]:
         """The oks that the talkers have read."""
@@ -226,8 +241,7 @@ class Talk:
 
     def _read_on(self, begin: int) -> None:
         """Take in what is stored after this number; what was known of it is as it was."""
-        self._visits += 1
-        with Wire(self.address) as wire:
+        with self.visit() as wire:
             wire.enter(f"visitor{self._visits}", ROOM)
             found = history(wire, begin)
         assert [seq for seq, _ in found] == list(range(begin + 1, begin + 1 + len(found))), "numbers are not dense"
@@ -240,7 +254,7 @@ class Talk:
         """Some old messages of every talker, said again by the same person: the first answer, again."""
         for talker in self.talkers:
             first = {answer.body: answer.seq for answer in list(talker.answers) if answer.seq}
-            with Wire(self.address) as wire:
+            with self.visit() as wire:
                 talker.enter(wire)
                 assert wire.ask("join", room=ROOM)["ok"]
                 for body in chance.sample(sorted(first), min(count, len(first))):

@@ -44,7 +44,7 @@ def test_a_clock_that_is_set_changes_no_order_and_cuts_nobody(
         talk.finish()
         talk.check(anew=True)
         assert [body for body in talk.stored if body.startswith("here")] == ["here 0", "here 1", "here 2", "here 3"]
-        with Wire(talk.address) as wire:
+        with Wire(talk.addresses[0]) as wire:
             wire.enter("historian", "#lobby")
             first = wire.ask("history", room="#lobby", after=0, limit=1)["events"][0]["time"]
             last = wire.ask("history", room="#lobby", limit=1)["events"][0]["time"]

@@ -58,7 +58,7 @@ def test_while_the_disk_fails_nothing_is_acknowledged_and_afterwards_all_is_well
 ) -> None:
     disk = Disk(faults, tmp_path / "power")
     server = start_server(f"--data-dir={disk.root / 'data'}", environ=disk.environ)
-    with Talk(server, in_flight=16) as talk, Wire(talk.address) as reader:
+    with Talk(server, in_flight=16) as talk, Wire(talk.addresses[0]) as reader:
         reader.enter("reader", "#lobby")
         for _ in range(extent(1, 10)):
             talk.wait_for_oks(20)

@@ -1,0 +1,90 @@
+"""Bundles: the messages of the stream. Each holds what one node proposed in a row, under a number of its own.
+
+A node counts its bundles from 1 in each of its runs, and every node takes only the one that follows the last: so what
+is published twice counts once, what was lost is published again before anything else counts, and what a run that is
+over still sends counts not at all. All of that follows from the stream alone, and is therefore the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chatd.core.cluster_events import PROPOSED, NodeCame, NodeGone
+from chatd.core.events import Proposal
+
+LIFE = (NodeCame, NodeGone)
+"""What begins and ends runs: such an event is the first of its bundle."""
+
+
+class Bundle(Struct, frozen=True, array_like=True, tag="bundle/1"):
+    """Events in their order, each with its time in microseconds since 1970."""
+
+    node: str
+    number: int
+    events: list[tuple[int, PROPOSED]]
+
+
+class _Packed(Struct, frozen=True, array_like=True, tag="bundle/1"):
+    node: str
+    number: int
+    events: list[msgspec.Raw]
+
+
+class TooLarge(Struct, frozen=True):
+    """Stands for an event that no message of the stream could hold."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_DECODER = msgspec.msgpack.Decoder(Bundle)
+
+
+def seal(node: str, number: int, pieces: Sequence[bytes]) -> bytes:
+    """The bytes of a bundle."""
+    return _encode(_Packed(node, number, [msgspec.Raw(piece) for piece in pieces]))
+
+
+def unseal(payload: bytes) -> Bundle:
+    """The bundle with these bytes; raises `msgspec.MsgspecError` if they are none."""
+    return _DECODER.decode(payload)
+
+
+def proposals_of(bundle: Bundle) -> list[Proposal]:
+    """What was proposed on another node."""
+    return [Proposal(event, time) for time, event in bundle.events]
+
+
+def pack(waiting: Sequence[Proposal], most_bytes: int) -> tuple[list[Proposal], list[bytes]]:
+    """As many of these as fit into one bundle, from the first on, and their bytes.
+
+    What cannot be encoded stays among the proposals, where it is refused in its place, and has no bytes; so has what is
+    too large for any bundle, and `TooLarge` takes its place.
+    """
+    taken: list[Proposal] = []
+    pieces: list[bytes] = []
+    size = 0
+    for proposal in waiting:
+        if taken and isinstance(proposal.event, LIFE):
+            break
+        piece = piece_of(proposal)
+        if len(piece) > most_bytes:
+            proposal, piece = msgspec.structs.replace(proposal, event=TooLarge()), b""
+        if size + len(piece) > most_bytes:
+            break
+        taken.append(proposal)
+        if piece:
+            pieces.append(piece)
+            size += len(piece)
+    return taken, pieces
+
+
+def piece_of(proposal: Proposal) -> bytes:
+    """The bytes of an event and its time; none, if it has no bytes that could be read again."""
+    event: Any = proposal.event
+    try:
+        return _encode((proposal.time, event))
+    except (TypeError, ValueError, OverflowError):
+        return b""

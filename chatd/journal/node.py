@@ -1,0 +1,399 @@
+"""The node: this process's part in a cluster. It publishes, follows the stream, writes the copy, and knows the others.
+
+It lives in a thread of its own with an event loop of asyncio, which is what the client of NATS needs; the server's
+reactor stays what it is. What it tells, it tells on that thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_bytes, token_hex
+from typing import Any
+
+import msgspec
+from msgspec import structs
+from nats.errors import Error as NatsError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatd.core.cluster_events import NodeCame, NodeGone, Typed
+from chatd.core.events import Entry, Passing, Proposal
+from chatd.core.questions import Present, Snapshot
+from chatd.errors import OperatorError
+from chatd.journal import servers
+from chatd.journal.commits import Commits
+from chatd.journal.consumer import Consumer
+from chatd.journal.following import Following
+from chatd.journal.newcomer import Newcomer, pieces_of
+from chatd.journal.others import BEAT_SECONDS, Others
+from chatd.journal.replica import Replica, machine_of
+from chatd.journal.sender import Sender
+
+LOOK_SECONDS = 0.25
+RETRY_SECONDS = 1.0
+END_SECONDS = 2.0
+
+_TYPED = msgspec.msgpack.Decoder(tuple[str, Typed])
+_encode = msgspec.msgpack.encode
+
+
+class Node:
+    """A run of this node. `opened` hears once how it began, `told(entries, own)` everything that comes, in order; `own`
+    is how many of them were waited for here. `ended` is the last that is heard."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        replica: Replica,
+        folder: Path,
+        *,
+        url: str,
+        settings: Any,
+        opened: Callable[[Snapshot | Failure], None],
+        told: Callable[[list[Entry], int], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self.replica = replica
+        self.commits = Commits()
+        self.durability = ""
+        self.run = ""
+        self._folder = folder
+        self._machine = ""
+        self._url, self._settings = url, settings
+        self._opened, self._told, self._ended = opened, told, ended
+        self._sender = Sender(self._publish, self._given_back, hold_seconds=settings.hold_seconds, clock=time.monotonic)
+        self._others = Others(replica.runs, settings.node_seconds)
+        self._newcomer = Newcomer(self._others, settings.node_seconds, self._look_at_start)
+        self._following = Following(
+            replica, self._sender, self.commits, told=self._come, born=self._was_born, buried=self._was_given_up
+        )
+        self._failed: OperatorError | None = None
+        self._is_due = False
+        self._is_open = False
+        self._is_ending = False
+        self._trouble = ""
+        self._waiters: list[tuple[int, Callable[[Exception | None], None]]] = []
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: Any = None
+        self._consumer: Consumer | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run_thread, name="journal node")
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether what was proposed last could not be stored."""
+        return self._sender.is_failing or bool(self._following.stuck or self._failed)
+
+    # -- for the reactor's thread ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin; `opened` is called."""
+        self._thread.start()
+
+    def put(self, proposals: Sequence[Proposal]) -> None:
+        """Publish these."""
+        self._call(self._sender.put, proposals)
+
+    def tell(self, event: Passing) -> None:
+        """Tell the other nodes what has no place in the order."""
+        self._call(self._shout, f"{self._settings.stream}.passing", _encode((self.run, event)))
+
+    def welcome(self, node: str, attempt: int, present: Present) -> None:
+        """Tell a newcomer who is here."""
+        for piece in pieces_of(attempt, present):
+            self._call(self._shout, f"{self._settings.stream}.welcome.{node}", piece)
+
+    def when_up_to_date(self, call: Callable[[Exception | None], None]) -> None:
+        """Call this when everything that is in the stream by now has been told."""
+        self._call(lambda: self._spawn(self._up_to_date(call)))
+
+    def end(self) -> None:
+        """Publish what was put, say goodbye to the others, and end."""
+        self._call(self._begin_end)
+
+    def join(self) -> None:
+        """Wait for the thread, which has told `ended`."""
+        self._thread.join()
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(function, *args)
+
+    # -- the thread -----------------------------------------------------------------------------------------------
+
+    def _run_thread(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException:
+            failure = Failure()  # type: ignore[no-untyped-call]  # Twisted does not say
+            if self._is_open:
+                self.log.failure("bug in the node", failure)
+            else:
+                self._opened(failure)
+        finally:
+            self._ended()
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            self._machine = machine_of(self._folder)
+            self.replica.open()
+            await self._connect()
+            await self._follow()
+            while not self._stop.is_set():
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
+                self._look()
+            await self._finish()
+            if self._failed is not None and not self._is_open:
+                raise self._failed
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            if self._client is not None:
+                with suppress(NatsError, OSError, asyncio.TimeoutError):
+                    await self._client.close()
+            self.replica.close()
+
+    async def _connect(self) -> None:
+        settings, replica = self._settings, self.replica
+        self._client = client = await servers.connect(
+            self._url, settings, disconnected_cb=self._disconnected, reconnected_cb=self._reconnected
+        )
+        info = await servers.find_stream(client, settings, is_new=not replica.position)
+        await servers.check_history(client, info, replica.position, replica.mark)
+        found = await servers.look(client, info, settings.monitor)
+        servers.check_required(found, settings.require, settings.stream)
+        self.durability = found.durability
+        self._sender.most_bytes = min(self._sender.most_bytes, client.max_payload - 1024)
+        self._acks = client.new_inbox()
+        await client.subscribe(f"{self._acks}.*", cb=self._acknowledged)
+        await client.subscribe(f"{settings.stream}.passing", cb=self._heard_passing)
+        await client.subscribe(f"{settings.stream}.alive", cb=self._heard_alive)
+        self.log.info(
+            "stream {stream}: {durability}, NATS {versions}, message {last}; the copy has {position}",
+            stream=settings.stream,
+            durability=found.durability,
+            versions=" ".join(found.versions),
+            last=found.last,
+            position=replica.position,
+        )
+
+    async def _follow(self) -> None:
+        client, stream = self._client, self._settings.stream
+        self._consumer = Consumer(
+            client,
+            stream,
+            self.replica.position,
+            heard=self._heard,
+            has_room=lambda: self._following.has_room,
+            troubled=self._troubled,
+        )
+        self._spawn(self._consumer.run())
+        self._spawn(self._beat())
+        await self._begin_run()
+
+    async def _begin_run(self) -> None:
+        """A new run; nobody knows it so far."""
+        self.run = f"{self._machine}-{token_hex(4)}"
+        self._others.run = self.run
+        if not self._is_open:
+            subject = f"{self._settings.stream}.welcome.{self.run}"
+            await self._client.subscribe(subject, cb=self._newcomer.heard)
+        self._sender.is_connected = True
+        came = NodeCame(self.run, self._machine, token_bytes(32))
+        self._sender.begin(self.run, Proposal(came, int(time.time() * 1e6)))
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, (NatsError, OSError, asyncio.TimeoutError)):
+            self.log.failure("bug in the node", Failure(error))  # type: ignore[no-untyped-call]  # Twisted does not say
+
+    # -- publishing -----------------------------------------------------------------------------------------------
+
+    def _publish(self, mark: str, payload: bytes, number: int) -> None:
+        log, reply = servers.log_of(self._settings.stream), f"{self._acks}.{number}"
+        self._spawn(self._client.publish(log, payload, reply=reply, headers={"Nats-Msg-Id": mark}))
+
+    def _shout(self, subject: str, payload: bytes) -> None:
+        if self._client is not None and self._client.is_connected:
+            self._spawn(self._client.publish(subject, payload))
+
+    async def _acknowledged(self, message: Any) -> None:
+        number = int(message.subject.rpartition(".")[2])
+        try:
+            is_taken = "error" not in json.loads(message.data)
+        except ValueError:  # nobody answers for the stream just now
+            is_taken = False
+        if is_taken:
+            self._sender.taken(number)
+        else:
+            self._sender.not_taken(number)
+
+    def _given_back(self, entries: list[Entry]) -> None:
+        self._told(entries, len(entries))
+
+    async def _disconnected(self) -> None:
+        self._sender.is_connected = False
+        if not self._is_ending:
+            self.log.warn("no connection to NATS")
+
+    async def _reconnected(self) -> None:
+        self.log.info("connected to NATS again")
+        self._sender.is_connected = True
+        self._sender.go_back(is_sure=True)
+        self._sender.send_more()
+        if self._consumer is not None:
+            self._consumer.restart()
+
+    # -- following ------------------------------------------------------------------------------------------------
+
+    def _heard(self, position: int, mark: str, payload: bytes) -> None:
+        self._following.heard(position, mark, payload)
+        self._apply_soon()
+
+    def _apply_soon(self) -> None:
+        if not self._is_due and self._loop is not None:
+            self._is_due = True
+            self._loop.call_soon(self._apply)
+
+    def _apply(self) -> None:
+        """Write what came, and tell it."""
+        self._is_due = False
+        try:
+            while self._following.step():
+                if not self._is_open:
+                    self._look_at_start()
+        except OperatorError as error:
+            self._give_up(error)
+            return
+        if self._consumer is not None:
+            self._consumer.more()
+        if self._following.stuck and self._loop is not None:
+            self._loop.call_later(RETRY_SECONDS, self._apply_soon)
+
+    def _come(self, entries: list[Entry], own: int) -> None:
+        if self._is_ending:  # its own end is nothing to be told
+            entries = [entry for entry in entries if not isinstance(entry.event, NodeGone)]
+        if self._is_open and (entries or own):
+            self._told(entries, own)
+        self._wake_waiters()
+
+    def _troubled(self, error: Exception | None) -> None:
+        said = "" if error is None else str(error) or type(error).__name__
+        if said and not self._trouble:
+            self.log.error("the stream cannot be read: {error}", error=said)
+        elif not said and self._trouble:
+            self.log.info("the stream can be read again")
+        self._trouble = said
+
+    def _give_up(self, error: OperatorError) -> None:
+        """Nothing can be followed any more. Before the beginning that is the end of it."""
+        self._failed = self._failed or error
+        self.log.error("{error}", error=error)
+        if not self._is_open and self._stop is not None:
+            self._stop.set()
+
+    # -- the beginning --------------------------------------------------------------------------------------------
+
+    def _look_at_start(self) -> None:
+        """Whether it is known by now who is here; if so, begin in earnest."""
+        present = self._newcomer.look(self._following.is_held)
+        if present is not None:
+            nodes = tuple(sorted(self.replica.runs.here().items()))
+            snapshot = structs.replace(self.replica.snapshot(), present=structs.replace(present, nodes=nodes))
+            self._is_open, self._following.is_held = True, False
+            self._opened(snapshot)
+            self._sender.put([])  # from now on there may be sessions here
+        elif (events := self._newcomer.proposals(self.run, self._machine)) is not None:
+            self._following.is_held = False
+            self._sender.put([Proposal(event, int(time.time() * 1e6)) for event in events])
+        else:
+            return
+        self._apply_soon()
+
+    def _was_born(self, attempt: int) -> None:
+        """Who is here is told as of this message: the next ones wait for that."""
+        if not self._is_open:
+            self._following.is_held = True
+            self._newcomer.asked(attempt)
+
+    def _was_given_up(self) -> None:
+        """The others took this node for dead: its sessions are over, and it begins anew."""
+        if self._is_ending:
+            return
+        self.log.error("the other nodes took this one for dead: everybody here has to come again")
+        self._sender.end_run()
+        self._spawn(self._begin_run())
+
+    # -- the others -----------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            self._shout(f"{self._settings.stream}.alive", self.run.encode())
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _heard_alive(self, message: Any) -> None:
+        for silent in self._others.heard(message.data.decode("ascii", "replace")):
+            if self._is_open:
+                self.log.warn("node {node} is silent, and taken for dead", node=silent)
+                gone = NodeGone(silent, "its server is gone")
+                self._sender.put([Proposal(gone, int(time.time() * 1e6))])
+
+    async def _heard_passing(self, message: Any) -> None:
+        with suppress(msgspec.MsgspecError):
+            run, event = _TYPED.decode(message.data)
+            if run != self.run and self._is_open:
+                self._told([Entry(event, int(time.time() * 1e6))], 0)
+
+    async def _up_to_date(self, call: Callable[[Exception | None], None]) -> None:
+        try:
+            info = await self._client.jsm(timeout=END_SECONDS).stream_info(self._settings.stream)
+        except (TimeoutError, NatsError, OSError) as error:
+            call(error)
+            return
+        self._waiters.append((info.state.last_seq, call))
+        self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
+        ready = [call for position, call in self._waiters if position <= self.replica.position]
+        if ready:
+            self._waiters = [one for one in self._waiters if one[0] > self.replica.position]
+            for call in ready:
+                call(None)
+
+    # -- from time to time, and at the end ------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._sender.look()
+        if not self._is_open:
+            self._look_at_start()
+
+    def _begin_end(self) -> None:
+        self._is_ending = True
+        if self._is_open:
+            self._sender.put([Proposal(NodeGone(self.run, "the server is stopping"), int(time.time() * 1e6))])
+        if self._stop is not None:
+            self._stop.set()
+
+    async def _finish(self) -> None:
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline and self._is_open and not (self._sender.is_idle and self._following.is_idle):
+            self._sender.look()
+            await asyncio.sleep(0.01)
+        self._sender.end_run()
