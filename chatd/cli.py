@@ -29,6 +29,8 @@ COMMANDS = {
     "export": ("chatd.cli_export", "write what was said to a file, to read or to import again"),
     "import": ("chatd.cli_export", "take rooms out of an export into the journal"),
     "purge": ("chatd.cli_journal", "remove what is old from the journal, for good"),
+    "migrate": ("chatd.cli_journal", "take the journal of one machine into a stream that many share"),
+    "rebuild": ("chatd.cli_journal", "make a node's copy of the stream anew"),
     "verify": ("chatd.cli_journal", "look through a journal's file for damage"),
     "bench": ("chatd.cli_bench", "put your own server under load, and see whether it keeps its promises"),
     "protocol": ("chatd.cli_protocol", "print the protocol's JSON Schema, for those who write clients"),

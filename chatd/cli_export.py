@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from chatd.cli_journal import Commands, places, run_one, summary
+from chatd.cli_journal import Commands, not_a_copy, places, run_one, summary
 from chatd.core.events import Entry
 from chatd.core.shown import view_of
 from chatd.core.text import clean_line
@@ -167,6 +167,7 @@ def read_import(chosen: argparse.Namespace) -> int:
     from chatd.journal.bring_in import bring_in
 
     folder, path = places(chosen)
+    not_a_copy(path, "import into a journal of its own, and let chatd migrate take that into the stream")
     held = DataFolder.hold(folder, path)
     try:
         with chosen.file.open("rb") as opened:

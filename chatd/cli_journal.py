@@ -20,7 +20,7 @@ from chatd.config import Source, load
 from chatd.core.retention import PATTERN, age
 from chatd.datafolder import DataFolder, folder_path
 from chatd.errors import Exit, OperatorError
-from chatd.journal import file_of, schema
+from chatd.journal import COPY, file_of, is_cluster, needs_nats, schema
 from chatd.settings import Settings
 
 if TYPE_CHECKING:
@@ -135,6 +135,58 @@ def restore(chosen: argparse.Namespace) -> int:
     return Exit.OK
 
 
+# -- a node's copy of a stream ----------------------------------------------------------------------------
+
+
+def stream_of(settings: Settings) -> str:
+    """The URL of the stream. Raises `OperatorError` if the journal is none, or the client of NATS is not here."""
+    url = settings.journal.url
+    if not is_cluster(url):
+        raise OperatorError(f"journal {url}", "it is no stream", "see journal.url", Exit.SETTINGS)
+    with needs_nats():
+        import nats  # noqa: F401
+    return url
+
+
+def not_a_copy(path: Path, remedy: str) -> None:
+    """Refuse to change a copy of a stream: it would be another one than those of the other nodes."""
+    if path.name == COPY:
+        raise OperatorError(f"journal {path}", "it is a copy of a stream", remedy, Exit.NOT_ALLOWED)
+
+
+def rebuild(chosen: argparse.Namespace) -> int:
+    """Make the copy anew, out of the stream."""
+    settings, folder = where(chosen)
+    url = stream_of(settings)
+    from chatd.journal.rebuild import rebuild
+
+    path = folder / COPY
+    held = DataFolder.hold(folder, path)
+    try:
+        began = time.perf_counter()
+        count = rebuild(path, url, settings.journal, print)
+    finally:
+        held.release()
+    print(f"rebuilt {path} from the stream: {counted(count, 'message')} in {time.perf_counter() - began:.1f} s")
+    return Exit.OK
+
+
+def migrate(chosen: argparse.Namespace) -> int:
+    """Take the journal of one machine into a stream."""
+    settings, folder = where(chosen)
+    url = stream_of(settings)
+    from chatd.journal.moving import migrate
+
+    source = (chosen.source or folder / "chatd.db").absolute()
+    held = DataFolder.hold(folder, source)
+    try:
+        rooms, events = migrate(source, folder / COPY, url, settings.journal, print)
+    finally:
+        held.release()
+    print(f"took {counted(rooms, 'room')} and {counted(events, 'event')} from {source} into the stream")
+    return Exit.OK
+
+
 # -- purge ------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +196,7 @@ def purge(chosen: argparse.Namespace) -> int:
 
     before = int(time.time() * 1_000_000) - chosen.older_than
     folder, path = places(chosen)
+    not_a_copy(path, "journal.retention removes what is old on all nodes")
     if not path.exists():
         raise OperatorError(f"journal {path}", "there is no such file", "name its folder with --data-dir", Exit.DISK)
     held = DataFolder.hold(folder, path)
@@ -176,6 +229,10 @@ def _file(what: str, force: str) -> Callable[[argparse.ArgumentParser], None]:
     return add
 
 
+def _source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", type=Path, metavar="FILE", help="the journal, if not chatd.db in the data folder")
+
+
 def _nothing(parser: argparse.ArgumentParser) -> None:
     """No more words than all of them take."""
 
@@ -197,5 +254,11 @@ COMMANDS: Commands = {
         _what_to_purge,
         purge,
     ),
+    "migrate": (
+        "Take the journal of one machine into the stream that journal.url names; no server may be running on it.",
+        _source,
+        migrate,
+    ),
+    "rebuild": ("Make this node's copy anew, out of the stream, while the node is not running.", _nothing, rebuild),
     "verify": ("Look through a journal's file; a server may be running on it.", _nothing, verify),
 }

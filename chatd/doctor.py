@@ -24,7 +24,7 @@ from chatd.config import Loaded
 from chatd.datafolder import admin_socket, certificate_folder, folder_path, needs_openssl
 from chatd.errors import OperatorError
 from chatd.exposure import check_exposed
-from chatd.journal import check, file_of, schema
+from chatd.journal import COPY, check, file_of, is_cluster, needs_nats, schema
 from chatd.listeners import addresses, wanted
 from chatd.ports import FEW, KEPT_BACK
 
@@ -127,6 +127,33 @@ def data_folder(loaded: Loaded) -> Iterator[Finding]:
         yield care(told, "make room soon") if free < LOW_BYTES else good(told)
 
 
+def stream(loaded: Loaded) -> Iterator[Finding]:
+    """Whether the stream of a cluster can be used, and how surely it keeps what is said."""
+    settings = loaded.settings.journal
+    if not is_cluster(settings.url):
+        return
+    with needs_nats():
+        from chatd.journal.rebuild import examine
+        from chatd.journal.servers import check_required
+    try:
+        found = examine(settings.url, settings, _folder(loaded) / COPY)
+    except OperatorError as error:
+        if error.why != "it is not there":
+            raise
+        yield care(f"{error.what}: {error.why}", "the first node that starts makes it")
+        return
+    told = f"stream {settings.stream}: {found.durability}, messages {found.first} to {found.last}"
+    check_required(found, settings.require, settings.stream)
+    if found.is_synced:
+        yield good(told)
+    else:
+        yield care(
+            f"{told}; nothing says that each write is synced before it is acknowledged, so a power cut of all servers"
+            " at once can take the last messages",
+            "set sync_interval: always there, and journal.monitor here",
+        )
+
+
 def journal(loaded: Loaded) -> Iterator[Finding]:
     """Whether it is a journal of ours, and what of it is damaged, as far as that shows at once."""
     path = file_of(loaded.settings.journal.url, _folder(loaded))
@@ -206,4 +233,12 @@ def certificates(loaded: Loaded) -> Iterator[Finding]:
             yield care(told, "renew it, then send SIGHUP") if days < SOON_DAYS else good(told)
 
 
-LOOKS: tuple[Callable[[Loaded], Iterator[Finding]], ...] = (settings, data_folder, journal, ports, files, certificates)
+LOOKS: tuple[Callable[[Loaded], Iterator[Finding]], ...] = (
+    settings,
+    data_folder,
+    stream,
+    journal,
+    ports,
+    files,
+    certificates,
+)

@@ -6,6 +6,8 @@ The contract is `chatd.interfaces.IJournal`. What the kinds share is in `order` 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from chatd.core.events import Passing
 from chatd.core.questions import Present
 from chatd.errors import Exit, OperatorError
 from chatd.interfaces import IJournal
+
+COPY = "copy.db"
+"""The name of a node's copy of the stream, in its data folder."""
 
 KINDS = "sqlite: (a file in the data folder), sqlite:/a/file.db, nats://host:4222,host:4222 and memory:"
 
@@ -47,16 +52,23 @@ def open_journal(url: str, *, reactor: Any, settings: Any, data_dir: str | Path)
 
         return MemoryJournal(reactor=reactor)
     if is_cluster(url):
-        try:
+        with needs_nats():
             from chatd.journal.jetstream import JetstreamJournal
-        except ImportError as error:
-            raise OperatorError(
-                "journal", f"the client of NATS is not here ({error})", "pip install nats-py", Exit.SETTINGS
-            ) from error
         return JetstreamJournal(path, url=url, reactor=reactor, settings=settings)
     from chatd.journal.sqlite import SqliteJournal
 
     return SqliteJournal(path, reactor=reactor, durability=settings.durability)
+
+
+@contextmanager
+def needs_nats() -> Iterator[None]:
+    """Say what to install, if it is not here."""
+    try:
+        yield
+    except ImportError as error:
+        raise OperatorError(
+            "journal", f"the client of NATS is not here ({error})", "pip install nats-py", Exit.SETTINGS
+        ) from error
 
 
 def is_cluster(url: str) -> bool:
@@ -73,7 +85,7 @@ def file_of(url: str, data_dir: str | Path) -> Path | None:
     if url == "memory:":
         return None
     if is_cluster(url):
-        return Path(data_dir) / "copy.db"
+        return Path(data_dir) / COPY
     if colon and kind == "sqlite" and (not place or Path(place).is_absolute()):
         return Path(place) if place else Path(data_dir) / "chatd.db"
     raise OperatorError(f"journal {url!r}", "there is no such kind of journal", f"use {KINDS}", Exit.SETTINGS)

@@ -59,12 +59,14 @@ class Node:
         opened: Callable[[Snapshot | Failure], None],
         told: Callable[[list[Entry], int], None],
         ended: Callable[[], None],
+        secret: bytes = b"",
     ) -> None:
         self.replica = replica
         self.commits = Commits()
         self.durability = ""
         self.run = ""
         self._folder = folder
+        self._secret = secret or token_bytes(32)
         self._machine = ""
         self._url, self._settings = url, settings
         self._opened, self._told, self._ended = opened, told, ended
@@ -169,7 +171,7 @@ class Node:
         self._client = client = await servers.connect(
             self._url, settings, disconnected_cb=self._disconnected, reconnected_cb=self._reconnected
         )
-        info = await servers.find_stream(client, settings, is_new=not replica.position)
+        info = await servers.find_stream(client, settings, is_new=not replica.position, makes=True)
         await servers.check_history(client, info, replica.position, replica.mark)
         found = await servers.look(client, info, settings.monitor)
         servers.check_required(found, settings.require, settings.stream)
@@ -210,7 +212,7 @@ class Node:
             subject = f"{self._settings.stream}.welcome.{self.run}"
             await self._client.subscribe(subject, cb=self._newcomer.heard)
         self._sender.is_connected = True
-        came = NodeCame(self.run, self._machine, token_bytes(32))
+        came = NodeCame(self.run, self._machine, self._secret)
         self._sender.begin(self.run, Proposal(came, int(time.time() * 1e6)))
 
     def _spawn(self, coroutine: Any) -> None:

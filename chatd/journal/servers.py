@@ -122,7 +122,8 @@ async def connect(url: str, settings: Any, **callbacks: Any) -> Any:
 
     chosen = options(url, settings)
     try:
-        first = await nats.connect(**chosen | {"allow_reconnect": False, "error_cb": note})
+        once = {"allow_reconnect": False, "max_reconnect_attempts": 1, "error_cb": note}
+        first = await nats.connect(**chosen | once)
         await first.close()
         return await nats.connect(**chosen, error_cb=note, **callbacks)
     except (TimeoutError, NatsError, OSError, ssl.SSLError) as error:
@@ -135,8 +136,9 @@ async def connect(url: str, settings: Any, **callbacks: Any) -> Any:
         ) from error
 
 
-async def find_stream(client: Any, settings: Any, *, is_new: bool) -> Any:
-    """What the servers tell of the stream; where nothing is known of one, it is made. Raises `OperatorError`."""
+async def find_stream(client: Any, settings: Any, *, is_new: bool, makes: bool = False) -> Any:
+    """What the servers tell of the stream. Raises `OperatorError` if it is not there, unless it `is_new` here and this
+    one `makes` it."""
     name = settings.stream
     manager = client.jsm(timeout=API_SECONDS)
     try:
@@ -147,6 +149,9 @@ async def find_stream(client: Any, settings: Any, *, is_new: bool) -> Any:
                 why = "it is gone, though this node has a copy of what was in it"
                 remedy = "bring the servers' files back; only if that cannot be, see docs/how-to/cluster.md"
                 raise OperatorError(f"stream {name}", why, remedy, Exit.DISK) from None
+            if not makes:
+                remedy = "the first node that starts makes it"
+                raise OperatorError(f"stream {name}", "it is not there", remedy, Exit.UNAVAILABLE) from None
             return await _make(manager, client, settings)
     except (TimeoutError, NatsError) as error:
         why = getattr(error, "description", None) or str(error) or type(error).__name__
