@@ -80,7 +80,9 @@ def reference_name(way: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(subject: Subject, folder: Path | None = None, parent: str | None = None) -> Iterator[Running]:
+def serving(
+    subject: Subject, folder: Path | None = None, parent: str | None = None, seconds: float = START_SECONDS
+) -> Iterator[Running]:
     """The server, listening; ended by its process id. Without a `folder` it gets one that goes away again."""
     with contextlib.ExitStack() as stack:
         if folder is None:
@@ -97,14 +99,14 @@ def serving(subject: Subject, folder: Path | None = None, parent: str | None = N
                 stderr=log,
             )
         try:
-            _await(process, port, folder / "server.log")
+            _await(process, port, folder / "server.log", seconds)
             yield Running(process.pid, port, folder)
         finally:
             _end(process)
 
 
-def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _await(process: subprocess.Popen[bytes], port: int, log: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

@@ -140,3 +140,23 @@ def _parts(mark: str) -> tuple[str, int]:
     node, _, rest = mark.partition(".")
     number = rest.partition(".")[0]
     return node, int(number) if number.isdecimal() and len(number) < 16 else 0
+
+
+class Waiters:
+    """Who wants to hear when the stream has come to a place."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, Callable[[Exception | None], None]]] = []
+
+    def add(self, position: int, call: Callable[[Exception | None], None]) -> None:
+        """Call this when the stream has come there."""
+        self._waiting.append((position, call))
+
+    def come(self, position: int) -> None:
+        """It has come here."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if one[0] <= position:
+                one[1](None)
+            else:
+                self._waiting.append(one)

@@ -29,7 +29,7 @@ from chatd.errors import OperatorError
 from chatd.journal import servers
 from chatd.journal.commits import Commits
 from chatd.journal.consumer import Consumer
-from chatd.journal.following import Following
+from chatd.journal.following import Following, Waiters
 from chatd.journal.newcomer import Newcomer, pieces_of
 from chatd.journal.others import BEAT_SECONDS, Others
 from chatd.journal.replica import Replica, machine_of
@@ -37,6 +37,7 @@ from chatd.journal.sender import Sender
 
 LOOK_SECONDS = 0.25
 RETRY_SECONDS = 1.0
+GATHER_SECONDS = 0.01
 END_SECONDS = 2.0
 
 _TYPED = msgspec.msgpack.Decoder(tuple[str, Typed])
@@ -81,7 +82,7 @@ class Node:
         self._is_open = False
         self._is_ending = False
         self._trouble = ""
-        self._waiters: list[tuple[int, Callable[[Exception | None], None]]] = []
+        self._waiters = Waiters()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
@@ -272,7 +273,10 @@ class Node:
     def _apply_soon(self) -> None:
         if not self._is_due and self._loop is not None:
             self._is_due = True
-            self._loop.call_soon(self._apply)
+            if self._is_open:
+                self._loop.call_soon(self._apply)
+            else:  # nobody waits for a single message yet, and many at once cost less
+                self._loop.call_later(GATHER_SECONDS, self._apply)
 
     def _apply(self) -> None:
         """Write what came, and tell it."""
@@ -294,7 +298,7 @@ class Node:
             entries = [entry for entry in entries if not isinstance(entry.event, NodeGone)]
         if self._is_open and (entries or own):
             self._told(entries, own)
-        self._wake_waiters()
+        self._waiters.come(self.replica.position)
 
     def _troubled(self, error: Exception | None) -> None:
         said = "" if error is None else str(error) or type(error).__name__
@@ -369,15 +373,8 @@ class Node:
         except (TimeoutError, NatsError, OSError) as error:
             call(error)
             return
-        self._waiters.append((info.state.last_seq, call))
-        self._wake_waiters()
-
-    def _wake_waiters(self) -> None:
-        ready = [call for position, call in self._waiters if position <= self.replica.position]
-        if ready:
-            self._waiters = [one for one in self._waiters if one[0] > self.replica.position]
-            for call in ready:
-                call(None)
+        self._waiters.add(info.state.last_seq, call)
+        self._waiters.come(self.replica.position)
 
     # -- from time to time, and at the end ------------------------------------------------------------------------
 

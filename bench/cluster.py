@@ -1,0 +1,185 @@
+"""What a stream costs: `python -m bench.cluster [--loadgen PATH] [--repeat N] [--messages N]`.
+
+It starts a NATS server of its own and prints, measured in one run:
+
+- processor time a delivery with the journal in a stream, beside the SQLite journal, and what NATS takes for it;
+- how many messages a second one node gets acknowledged, with each write synced and without;
+- how long a node with an empty folder takes to serve a stream of so many messages, and one that is started again.
+
+Everything stays on loopback and in temporary folders.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench import loadgen, servers
+from bench.scenarios import SCENARIOS, Scenario
+
+TREE = Path(__file__).parent.parent
+sys.path.append(str(TREE / "tests"))
+
+NAMES = ("saturate-1000", "saturate-100", "saturate-10", "paced-100")
+A_BUNDLE = 50
+NEWCOMER_SECONDS = 300.0
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(prog="python -m bench.cluster", description=__doc__)
+    words.formatter_class = argparse.RawDescriptionHelpFormatter
+    words.add_argument("--loadgen", metavar="PATH", help="the load generator")
+    words.add_argument("--repeat", type=int, default=3, metavar="N", help="measure each N times, show the median (3)")
+    words.add_argument("--messages", type=int, default=1_000_000, metavar="N", help="in the stream (1,000,000)")
+    words.add_argument("--only", choices=("deliveries", "acknowledged", "newcomer"), help="only this")
+    chosen = words.parse_args()
+    try:
+        if chosen.only in (None, "deliveries"):
+            deliveries(loadgen.find(chosen.loadgen), chosen.repeat)
+        if chosen.only in (None, "acknowledged"):
+            acknowledged(loadgen.find(chosen.loadgen), chosen.repeat)
+        if chosen.only in (None, "newcomer"):
+            newcomer(chosen.messages)
+    except loadgen.CannotMeasure as error:
+        raise SystemExit(f"bench: {error}") from None
+
+
+def node(url: str) -> servers.Subject:
+    """A node on a stream."""
+    subject = servers.chatd("framed", "sqlite")
+
+    def command(folder: Path, port: int) -> list[str]:
+        words = subject.command(folder, port)
+        return [f"--journal={url}" if word.startswith("--journal=") else word for word in words]
+
+    return replace(subject, name="chatd, framed, in a stream", command=command)
+
+
+def nats(folder: str, **more: Any) -> Any:
+    """A NATS server that runs."""
+    from support.nats import NatsServer  # it is found by the line above
+
+    return NatsServer(Path(folder) / "nats", **more).start()
+
+
+def seconds_of(pid: int) -> float:
+    """The processor time of a process so far (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def deliveries(program: Path, repeat: int) -> None:
+    """A table: µs of processor time a delivery."""
+    print(f"{'':<16}{'SQLite':>10}{'stream':>10}{'ratio':>8}{'NATS':>8}   µs of processor time a delivery")
+    for scenario in (SCENARIOS[name] for name in NAMES):
+        alone, shared, below = [], [], []
+        for _ in range(repeat):
+            with servers.serving(servers.chatd("framed", "sqlite")) as running:
+                alone.append(_measured(program, scenario, running)[scenario.key])
+            with tempfile.TemporaryDirectory(prefix="chatd-bench-") as folder:
+                server = nats(folder)
+                try:
+                    with servers.serving(node(server.url)) as running:
+                        before = seconds_of(server.pid)
+                        found = _measured(program, scenario, running)
+                        shared.append(found[scenario.key])
+                        spent = seconds_of(server.pid) - before
+                        below.append(found[scenario.key] * spent / max(found["srv_cpu_s"], 1e-9))
+                finally:
+                    server.stop()
+        one, two, three = map(statistics.median, (alone, shared, below))
+        print(f"{scenario.name:<16}{one:>10.3f}{two:>10.3f}{two / one:>8.2f}{three:>8.3f}", flush=True)
+
+
+def _measured(program: Path, scenario: Scenario, running: servers.Running) -> loadgen.Figures:
+    found = loadgen.run(program, [*scenario.command(), "--dialect", "chatd"], port=running.port, pid=running.pid)
+    if found["lost"]:
+        raise loadgen.CannotMeasure(f"{found['lost']} deliveries were lost")
+    return found
+
+
+def acknowledged(program: Path, repeat: int) -> None:
+    """Messages a second that one node gets acknowledged, and that are shown to a second member."""
+    for sync in (False, True):
+        rates = []
+        for _ in range(repeat):
+            with tempfile.TemporaryDirectory(prefix="chatd-bench-") as folder:
+                server = nats(folder, sync_always=sync)
+                try:
+                    with servers.serving(node(server.url)) as running:
+                        words = ["saturate", "--quickack", "--time", "4", "--n", "8", "--senders", "8"]
+                        found = loadgen.run(
+                            program,
+                            [*words, "--window", "64", "--dialect", "chatd"],
+                            port=running.port,
+                            pid=running.pid,
+                        )
+                        rates.append(found["msgs_per_s"])
+                finally:
+                    server.stop()
+        how = "each write synced" if sync else "as it comes"
+        print(f"acknowledged a second, R=1, {how}: {statistics.median(rates):,.0f}", flush=True)
+
+
+def newcomer(messages: int) -> None:
+    """How long until a node serves a long stream."""
+    with tempfile.TemporaryDirectory(prefix="chatd-bench-") as folder:
+        server = nats(folder)
+        try:
+            asyncio.run(_fill(server.url, messages))
+            place = Path(folder) / "node"
+            place.mkdir()
+            for what in ("with an empty folder", "started again", "started again after kill -9"):
+                began = time.monotonic()
+                with servers.serving(node(server.url), place, seconds=NEWCOMER_SECONDS) as running:
+                    took = time.monotonic() - began
+                    print(f"{messages:,} messages, a node {what}: {took:.2f} s", flush=True)
+                    if what == "started again":
+                        os.kill(running.pid, signal.SIGKILL)
+        finally:
+            server.stop()
+
+
+async def _fill(url: str, messages: int) -> None:
+    """Publish what a node would have published that is gone by now."""
+    import nats as client_of
+
+    from chatd.core.cluster_events import NodeCame, NodeGone
+    from chatd.core.events import Event, MessageSent, Proposal, RoomMade
+    from chatd.journal.bundles import piece_of, seal
+    from chatd.journal.servers import find_stream, log_of
+    from chatd.settings import JournalSettings
+
+    settings = JournalSettings()
+    client = await client_of.connect(url, pending_size=1 << 26)
+    await find_stream(client, settings, is_new=True, makes=True)
+    stream = client.jetstream(publish_async_max_pending=256)
+    now = int(time.time() * 1e6)
+    bundles: list[list[Event]] = [[NodeCame("bench", "bench", b"s" * 32)], [RoomMade("r-lobby", "#lobby")]]
+    for first in range(0, messages, A_BUNDLE):
+        bundles.append(
+            [
+                MessageSent("r-lobby", f"u{n % 100}", f"nick{n % 100}", "text", f"message number {n} of many", f"m{n}")
+                for n in range(first, min(first + A_BUNDLE, messages))
+            ]
+        )
+    bundles.append([NodeGone("bench", "done")])
+    for number, events in enumerate(bundles, 1):
+        pieces = [piece_of(Proposal(event, now + number)) for event in events]
+        mark = {"Nats-Msg-Id": f"bench.{number}.0"}
+        await stream.publish_async(log_of(settings.stream), seal("bench", number, pieces), headers=mark)
+    await stream.publish_async_completed()
+    await client.close()
+
+
+if __name__ == "__main__":
+    main()
