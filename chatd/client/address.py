@@ -69,7 +69,11 @@ class Places:
     attempt."""
 
     def __init__(self, text: str) -> None:
-        self.all = tuple(parse(one) for one in text.split(",")) if len(text) <= MAX_PLACES else (parse(text),)
+        if len(text) > MAX_PLACES:
+            raise BadAddress("that is too long to be addresses")
+        if "," in text and not all(one.strip() for one in text.split(",")):
+            raise BadAddress(f"{text!r} is not a valid address: one is missing beside a comma")
+        self.all = tuple(map(parse, text.split(",")))
         self.now = self.all[0]
         self._turn = 0
         self._is_begun = False

@@ -40,8 +40,8 @@ def migrate(source: Path, path: Path, url: str, settings: Any, tell: Callable[[s
     """Take the journal at `source` into the stream at `url`, and leave a copy of that at `path`; the numbers of rooms
     and of events. No server may be using either file. Raises `OperatorError`; then nothing is lost at the source."""
     with closing(schema.connect_known(source)) as connection:
-        if schema.is_replica(connection):
-            raise _refused(source, "it is a copy of a stream already")
+        if source == path:
+            raise _refused(source, "it is this node's copy of the stream already")
         found = verify(connection, tell)
         if found.faults or _has_lost(connection):
             raise _refused(source, "it is damaged; export what is good with chatd export, and import that elsewhere")

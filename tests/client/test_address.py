@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatd.client.address import Address, parse
+from chatd.client.address import Address, Places, parse
 from chatd.client.errors import BadAddress
 from chatd.core.defaults import DEFAULT_PORT
 
@@ -69,3 +69,30 @@ def test_what_is_no_address_is_told_before_any_network(written: str) -> None:
     """A18: 123.456.789.123 is not a valid address."""
     with pytest.raises(BadAddress, match=r"not a valid address|too long"):
         parse(written)
+
+
+def test_of_several_addresses_the_next_is_tried_each_time() -> None:
+    places = Places("a:1, b:2,c")
+    tried = []
+    for _ in range(5):
+        places.turn("")
+        tried.append(str(places.now))
+    assert tried == ["a:1", "b:2", "c:1234", "a:1", "b:2"]
+    assert str(places) == "a:1,b:2,c:1234"
+
+
+def test_where_the_server_says_to_go_is_tried_once() -> None:
+    places = Places("a:1,b:2")
+    places.turn("")
+    places.turn("elsewhere:3")
+    assert str(places.now) == "elsewhere:3"
+    places.turn("")
+    assert str(places.now) == "b:2"
+    places.turn("not an address")
+    assert str(places.now) == "a:1"
+
+
+@pytest.mark.parametrize("written", ["a:1,", "a,b:0", "a" * 5000])
+def test_one_wrong_address_among_several_is_told(written: str) -> None:
+    with pytest.raises(BadAddress):
+        Places(written)

@@ -239,6 +239,22 @@ def test_a_stream_that_is_gone_is_no_empty_history(node: Any, nats_server: NatsS
     assert "another stream" in refused(one) or "it ends with message" in refused(one)
 
 
+def test_a_stream_that_was_lost_is_made_again_from_a_copy(node: Any, nats_server: NatsServer) -> None:
+    one = node()
+    said_something(one)
+    assert one.stop() == 0
+    remove_stream(nats_server, node.stream)
+    before = rows(one.data_dir / "copy.db")
+    left = one.folder / "left.db"
+    chatd("backup", str(left), server=one, url=nats_server.url)
+    for ending in ("", "-wal", "-shm"):
+        (one.data_dir / f"copy.db{ending}").unlink(missing_ok=True)
+    chatd("migrate", f"--source={left}", server=one, url=nats_server.url)
+    one.restart()
+    assert rows(one.data_dir / "copy.db") == before
+    said_something(one)
+
+
 def test_a_stream_that_is_kept_less_surely_than_asked_for_is_refused(node: Any) -> None:
     one = node()
     assert one.stop() == 0
