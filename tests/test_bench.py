@@ -262,3 +262,19 @@ def test_the_readme_quotes_what_was_measured() -> None:
     quoted = re.findall(r"([0-9.,]*[0-9]) µs", text)
     assert len(quoted) >= 5
     assert [one for one in quoted if one not in measured] == []
+
+
+def test_a_newcomer_to_a_stream_is_timed() -> None:
+    """The one figure of `bench.cluster` that needs no load generator."""
+    from support.nats import program
+
+    program()
+    command = [sys.executable, "-m", "bench.cluster", "--only=newcomer", "--messages=2000"]
+    ran = subprocess.run(command, capture_output=True, text=True, env=HERE, cwd=TREE, timeout=60, check=True)
+    told = ran.stdout.splitlines()
+    assert [line.rpartition(": ")[0].partition(" messages, ")[2] for line in told] == [
+        "a node with an empty folder",
+        "a node started again",
+        "a node started again after kill -9",
+    ]
+    assert all(float(line.split()[-2]) < 30 for line in told)

@@ -13,7 +13,7 @@ from chatd.core.codes import Refusal
 from chatd.core.commands import Command
 from chatd.core.effects import Deliver, Effect
 from chatd.core.entrance import nick_refused
-from chatd.core.events import Entry, Numbered
+from chatd.core.events import Entry, LoggedIn, LoggedOut, Numbered
 from chatd.core.nodes import present
 from chatd.core.places import first_cursor
 from chatd.core.replay import Plan, plan
@@ -117,7 +117,16 @@ class Running:
                     answered = True
             else:
                 self.applied[type(effect)](effect, None if ticket is None else ticket.link)
+        if type(entry.event) is LoggedIn and entry.event.node:
+            self.look_after(entry.event)
         return answered
+
+    def look_after(self, login: LoggedIn) -> None:
+        """End a session of this node that nobody has: its login was given up, and came true after all."""
+        link = self.hub.links.get(login.session_id)
+        is_mine = login.node == self.hub.journal.node and login.session_id in self.state.sessions
+        if is_mine and (link is None or link.gone or not (link.blocked or link.session)):
+            self.hub.propose((LoggedOut(login.session_id, "nobody waited for it"),), None)
 
     def deliver(self, effect: Deliver, ticket: Ticket | None) -> bool:
         """Show a numbered entry to its room; its owner's answer comes in its place among the others."""

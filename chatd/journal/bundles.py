@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chatd.core.cluster_events import PROPOSED, NodeCame, NodeGone
-from chatd.core.events import Proposal
+from chatd.core.cluster_events import PROPOSED, NodeCame, NodeGone, Typed
+from chatd.core.events import Event, Proposal
 
 LIFE = (NodeCame, NodeGone)
 """What begins and ends runs: such an event is the first of its bundle."""
@@ -40,6 +40,7 @@ class TooLarge(Struct, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _DECODER = msgspec.msgpack.Decoder(Bundle)
+_WHISPER = msgspec.msgpack.Decoder(tuple[str, Typed])
 
 
 def seal(node: str, number: int, pieces: Sequence[bytes]) -> bytes:
@@ -79,6 +80,16 @@ def pack(waiting: Sequence[Proposal], most_bytes: int) -> tuple[list[Proposal], 
             pieces.append(piece)
             size += len(piece)
     return taken, pieces
+
+
+def whisper(run: str, event: Event) -> bytes:
+    """What the other nodes are told beside the stream."""
+    return _encode((run, event))
+
+
+def heard_whisper(payload: bytes) -> tuple[str, Typed]:
+    """From which run it is, and what; raises `msgspec.MsgspecError` if it is none."""
+    return _WHISPER.decode(payload)
 
 
 def piece_of(proposal: Proposal) -> bytes:

@@ -151,6 +151,9 @@ class JetstreamJournal:
 
     def _has_ended(self) -> None:
         self._node.join()
+        if self._state == "open":  # a bug, which the node has told: nothing would be answered any more
+            self.log.critical("the node has ended, and with it this server")
+            self._reactor.stop()
         self._state = "closed"
         closed, self._closed = self._closed, []
         for waiting in closed:

@@ -19,6 +19,7 @@ from chatd.core.questions import Present
 from chatd.journal.others import Others
 
 ASK_SECONDS = 1.0
+STUCK_SECONDS = 30.0
 
 CHUNK_BYTES = 1 << 19
 
@@ -45,6 +46,7 @@ class Newcomer:
         self._began_at = 0.0
         self._pieces: dict[int, bytes] = {}
         self._present: Present | None = None
+        self._progress = (-1, 0.0)  # how far the copy had come, and when that was new
 
     def asked(self, attempt: int) -> None:
         """The stream has come to where it was asked."""
@@ -69,6 +71,13 @@ class Newcomer:
         if is_there and not self._others.silent():
             return Present()
         return self._present if is_there else None
+
+    def is_stuck(self, position: int) -> bool:
+        """Whether nothing has come out of the stream for long; the copy has come so far."""
+        now = time.monotonic()
+        if position != self._progress[0]:
+            self._progress = (position, now)
+        return now - self._progress[1] > STUCK_SECONDS
 
     def proposals(self, run: str, machine: str) -> list[Event] | None:
         """What to say in the stream now, if it is time to ask again."""

@@ -22,11 +22,12 @@ from nats.errors import Error as NatsError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.core.cluster_events import NodeCame, NodeGone, Typed
+from chatd.core.cluster_events import NodeCame, NodeGone
 from chatd.core.events import Entry, Passing, Proposal
 from chatd.core.questions import Present, Snapshot
-from chatd.errors import OperatorError
+from chatd.errors import Exit, OperatorError
 from chatd.journal import servers
+from chatd.journal.bundles import heard_whisper, whisper
 from chatd.journal.commits import Commits
 from chatd.journal.consumer import Consumer
 from chatd.journal.following import Following, Waiters
@@ -39,9 +40,6 @@ LOOK_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 GATHER_SECONDS = 0.01
 END_SECONDS = 2.0
-
-_TYPED = msgspec.msgpack.Decoder(tuple[str, Typed])
-_encode = msgspec.msgpack.encode
 
 
 class Node:
@@ -107,7 +105,7 @@ class Node:
 
     def tell(self, event: Passing) -> None:
         """Tell the other nodes what has no place in the order."""
-        self._call(self._shout, f"{self._settings.stream}.passing", _encode((self.run, event)))
+        self._call(self._shout, f"{self._settings.stream}.passing", whisper(self.run, event))
 
     def welcome(self, node: str, attempt: int, present: Present) -> None:
         """Tell a newcomer who is here."""
@@ -282,16 +280,16 @@ class Node:
         """Write what came, and tell it."""
         self._is_due = False
         try:
-            while self._following.step():
+            while self._failed is None and self._following.step():
                 if not self._is_open:
                     self._look_at_start()
         except OperatorError as error:
             self._give_up(error)
             return
-        if self._consumer is not None:
+        if self._consumer is not None and self._loop is not None:
             self._consumer.more()
-        if self._following.stuck and self._loop is not None:
-            self._loop.call_later(RETRY_SECONDS, self._apply_soon)
+            if self._following.stuck:
+                self._loop.call_later(RETRY_SECONDS, self._apply_soon)
 
     def _come(self, entries: list[Entry], own: int) -> None:
         if self._is_ending:  # its own end is nothing to be told
@@ -363,7 +361,7 @@ class Node:
 
     async def _heard_passing(self, message: Any) -> None:
         with suppress(msgspec.MsgspecError):
-            run, event = _TYPED.decode(message.data)
+            run, event = heard_whisper(message.data)
             if run != self.run and self._is_open:
                 self._told([Entry(event, int(time.time() * 1e6))], 0)
 
@@ -382,6 +380,10 @@ class Node:
         self._sender.look()
         if not self._is_open:
             self._look_at_start()
+        if not self._is_open and self._newcomer.is_stuck(self.replica.position):
+            why = f"it neither takes nor gives anything ({self._trouble or 'too few of its servers are there'})"
+            stream = f"stream {self._settings.stream}"
+            self._give_up(OperatorError(stream, why, "see the log of nats-server", Exit.UNAVAILABLE))
 
     def _begin_end(self) -> None:
         self._is_ending = True
