@@ -54,8 +54,19 @@ def decide(context: Context, command: Command) -> list[Effect]:
             raise Refusal(Code.NOT_REGISTERED, "say who you are first: {type: auth, mechanism: guest, nick: …}")
     try:
         return DECIDE[kind](context, command)
-    except Behind:
-        # In a cluster, somebody who comes from another node may know more than this one does so far.
-        if not context.node or context.known is not UNASKED:
+    except Refusal as refusal:
+        if not context.node or context.known is not UNASKED or not may_be_late(command, refusal):
             raise
         return [Fetch(UpToDate())]
+
+
+def may_be_late(command: Command, refusal: Refusal) -> bool:
+    """Whether a node of a cluster refuses this perhaps only because it has not heard of everything yet.
+
+    Somebody who comes from another node may know of later numbers; and who has just gone, perhaps to come again here,
+    has the name until that comes out of the stream.
+    """
+    if isinstance(refusal, Behind):
+        return True
+    is_guest = isinstance(command, commands.Auth) and command.mechanism == "guest"
+    return refusal.code is Code.NICK_IN_USE and (is_guest or isinstance(command, commands.ComeIn | commands.Nick))

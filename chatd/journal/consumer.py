@@ -33,9 +33,10 @@ class Missing(Exception):
 
 
 class Consumer:
-    """Calls `heard(position, id, payload)` for each message after `position`.
+    """Calls `heard(position, id, payload, is_last)` for each message after `position`.
 
-    `has_room` says whether more may be asked for; `troubled` hears what is wrong, and None when it reads again.
+    `is_last`: no other has come yet. `has_room` says whether more may be asked for; `troubled` hears what is wrong, and
+    None when it reads again.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Consumer:
         stream: str,
         position: int,
         *,
-        heard: Callable[[int, str, bytes], None],
+        heard: Callable[[int, str, bytes, bool], None],
         has_room: Callable[[], bool],
         troubled: Callable[[Exception | None], None],
     ) -> None:
@@ -59,6 +60,7 @@ class Consumer:
         self._inbox = ""
         self._wanted = 0  # messages that were asked for and have not come
         self._last = 0.0  # when the server was heard
+        self._subscription: Any = None
         self._broken: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -94,7 +96,7 @@ class Consumer:
         loop = asyncio.get_running_loop()
         self._broken = broken = loop.create_future()
         name, self._inbox = f"chatd-{token_hex(6)}", self._client.new_inbox()
-        subscription = await self._client.subscribe(self._inbox, cb=self._came)
+        self._subscription = subscription = await self._client.subscribe(self._inbox, cb=self._came)
         try:
             config = ConsumerConfig(
                 name=name,
@@ -149,7 +151,8 @@ class Consumer:
             return
         self.position = position
         self._troubled(None)
-        self._heard(position, headers.get("Nats-Msg-Id", ""), message.data)
+        is_last = self._subscription is None or not self._subscription.pending_msgs
+        self._heard(position, headers.get("Nats-Msg-Id", ""), message.data, is_last)
         self.more()
 
     def _told(self, status: str, headers: Any) -> None:

@@ -227,8 +227,8 @@ class Node:
 
     # -- publishing -----------------------------------------------------------------------------------------------
 
-    def _publish(self, mark: str, payload: bytes, number: int) -> None:
-        log, reply = servers.log_of(self._settings.stream), f"{self._acks}.{number}"
+    def _publish(self, mark: str, payload: bytes, number: int | None) -> None:
+        log, reply = servers.log_of(self._settings.stream), "" if number is None else f"{self._acks}.{number}"
         self._spawn(self._client.publish(log, payload, reply=reply, headers={"Nats-Msg-Id": mark}))
 
     def _shout(self, subject: str, payload: bytes) -> None:
@@ -264,9 +264,9 @@ class Node:
 
     # -- following ------------------------------------------------------------------------------------------------
 
-    def _heard(self, position: int, mark: str, payload: bytes) -> None:
+    def _heard(self, position: int, mark: str, payload: bytes, is_last: bool) -> None:
         self._following.heard(position, mark, payload)
-        self._apply_soon()
+        (self._apply if is_last and self._is_open else self._apply_soon)()
 
     def _apply_soon(self) -> None:
         if not self._is_due and self._loop is not None:

@@ -17,7 +17,7 @@ from chatd.journal import schema, servers
 from chatd.journal.commits import Commits
 from chatd.journal.consumer import Consumer
 from chatd.journal.following import Following
-from chatd.journal.replica import Replica
+from chatd.journal.replica import Replica, place_in
 from chatd.journal.sender import Sender
 
 TELL_SECONDS = 5.0
@@ -49,10 +49,9 @@ def _progress(path: Path) -> tuple[int, str]:
         return 0, ""
     connection = schema.connect_known(path)
     try:
-        meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('position', 'mark')"))
+        return place_in(dict(connection.execute("SELECT key, value FROM meta")))
     finally:
         connection.close()
-    return meta.get("position", 0), meta.get("mark", "")
 
 
 def rebuild(path: Path, url: str, settings: Any, tell: Callable[[str], None]) -> int:
@@ -93,7 +92,7 @@ async def _fill(path: Path, url: str, settings: Any, tell: Callable[[str], None]
             client,
             settings.stream,
             0,
-            heard=following.heard,
+            heard=lambda position, mark, payload, _: following.heard(position, mark, payload),
             has_room=lambda: following.has_room,
             troubled=lambda error: trouble.__setitem__(0, error),
         )

@@ -7,7 +7,7 @@ what the stream was at one place; it need not be synced, for whatever it lacks i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -24,8 +24,8 @@ from chatd.journal.order import not_stored, settle
 from chatd.journal.runs import Runs
 from chatd.journal.store import Store
 
-POSITION, MARK = "position", "mark"
-"""The keys in `meta` of the place in the stream, and of the id of the message there."""
+POSITION = "position"
+"""The key in `meta` of the place in the stream, and of the id of the message there: `17 ID`."""
 
 MOST_UNKEPT = 500
 """So many messages in which nothing was stored may be read again after a crash."""
@@ -56,6 +56,7 @@ class Replica(Store):
         self.runs = Runs()
         self._stream = stream
         self._kept = 0
+        self._is_marked = False
         self._secret = b""
 
     def open(self) -> Snapshot:
@@ -71,8 +72,9 @@ class Replica(Store):
             self._let_go()
             why = f"it is a copy of the stream {stream}, not of {self._stream}"
             raise OperatorError(f"journal {self._path}", why, "see journal.stream, or move it away", Exit.SETTINGS)
-        self.position = self._kept = meta.get(POSITION, 0)
-        self.mark = meta.get(MARK, "")
+        self.position, self.mark = place_in(meta)
+        self._kept = self.position
+        self._is_marked = stream is not None
         self.runs.load(meta)
         return snapshot
 
@@ -109,12 +111,14 @@ class Replica(Store):
             connection.execute("BEGIN IMMEDIATE")
             batch.write()
             connection.execute("COMMIT")
-            self._kept, self._secret = last.position, b""
+            self._kept, self._secret, self._is_marked = last.position, b"", True
             self.runs.are_kept()
         self.position, self.mark = last.position, last.mark
 
     def _progress(self, last: Followed) -> dict[str, Any]:
-        progress: dict[str, Any] = {POSITION: last.position, MARK: last.mark, schema.STREAM: self._stream}
+        progress: dict[str, Any] = {POSITION: f"{last.position} {last.mark}"}
+        if not self._is_marked:
+            progress[schema.STREAM] = self._stream
         if self._secret:
             progress["secret"] = self._secret
         return progress | self.runs.changed()
@@ -128,6 +132,12 @@ class Replica(Store):
             except sqlite3.Error as error:
                 self.log.error("cannot keep how far the copy has come: {error}", error=str(error))
         super().close()
+
+
+def place_in(meta: Mapping[str, Any]) -> tuple[int, str]:
+    """How far a copy has come, and the id of the message there."""
+    position, _, mark = meta.get(POSITION, "0 ").partition(" ")
+    return int(position), mark
 
 
 def machine_of(folder: Path) -> str:

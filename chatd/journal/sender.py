@@ -22,8 +22,8 @@ from chatd.journal.order import refused
 WINDOW = 4
 """Bundles on their way at once. While they are, the next one fills."""
 
-AGAIN_SECONDS = 2.0
-"""What the stream has not taken by then is published again; each time it waits twice as long, up to four times."""
+AGAIN_SECONDS = 1.0
+"""What the stream has not taken by then is published again; each time it waits twice as long, up to eight times."""
 
 SOON_SECONDS = 0.25
 """The same for what could not be taken, while the servers agree on who leads them."""
@@ -47,14 +47,15 @@ class Sent(Struct):
 class Sender:
     """Publishes what is put, within the bounds of `hold_seconds` and of `most_bytes` a bundle.
 
-    `publish(id, payload, number)` and `give_back(entries)` are its ways out.
+    `publish(id, payload, number)` and `give_back(entries)` are its ways out. What is published for the first time is
+    acknowledged by its coming back, and the `number` is None; only what seems lost is asked after.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        publish: Callable[[str, bytes, int], None],
+        publish: Callable[[str, bytes, int | None], None],
         give_back: Callable[[list[Entry]], None],
         *,
         hold_seconds: float,
@@ -112,9 +113,10 @@ class Sender:
             self._send(sent)
 
     def _send(self, sent: Sent) -> None:
+        is_first = not sent.at
         sent.at, sent.is_taken = self._clock(), False
         payload = seal(self.node, sent.number, sent.pieces)
-        self._publish(f"{self.node}.{sent.number}.{self._round}", payload, sent.number)
+        self._publish(f"{self.node}.{sent.number}.{self._round}", payload, None if is_first else sent.number)
 
     # -- what comes back --------------------------------------------------------------------------------------
 
@@ -162,7 +164,7 @@ class Sender:
         now = self._clock()
         oldest = max((now - sent.at for sent in self._on_way.values() if not sent.is_taken), default=0.0)
         if oldest > self._patience and self.is_connected:
-            self._patience = min(2 * self._patience, 4 * AGAIN_SECONDS)
+            self._patience = min(2 * self._patience, 8 * AGAIN_SECONDS)
             self.go_back()
         self._give_up(now - self._hold)
         self.send_more()

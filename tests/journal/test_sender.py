@@ -83,7 +83,7 @@ def test_what_is_not_taken_is_published_again_with_all_that_came_after_it() -> N
     one.say("c")
     one.fresh()
     one.sender.taken(2)
-    one.pass_time(AGAIN_SECONDS + 0.5)
+    one.pass_time(AGAIN_SECONDS + 0.25)
     assert one.fresh() == [("n1.3.1", ["b"]), ("n1.4.1", ["c"])]
 
 

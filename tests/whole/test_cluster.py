@@ -143,7 +143,7 @@ def test_all_three_servers_killed_lose_nothing(three: NatsCluster, nodes: Nodes,
 def test_nats_standing_still_holds_nobody_up(nats: NatsServer, nodes: Nodes, extent: Any) -> None:
     """Nothing is acknowledged meanwhile, reading goes on, no connection is lost, and it goes on within five seconds."""
     [node] = nodes(nats.url, 1, environ={"CHATD__JOURNAL__HOLD_SECONDS": "2"})
-    with Talk(node, listeners=1) as talk, Wire((node.host, node.port)) as reader:
+    with Talk(node, listeners=0) as talk, Wire((node.host, node.port), 60) as reader:
         reader.enter("reader", "#lobby")
         talk.wait_for_oks(5)
         nats.signal(signal.SIGSTOP)
@@ -157,5 +157,8 @@ def test_nats_standing_still_holds_nobody_up(nats: NatsServer, nodes: Nodes, ext
         nats.signal(signal.SIGCONT)
         talk.wait_for_oks(1, seconds=5)
         talk.finish()
+        reader.until("message", body="the end")
+        shown = [event["seq"] for event in reader.heard if event.get("type") == "message"]
+        assert shown == list(range(shown[0], shown[-1] + 1)), "it was shown everything, on the same connection"
         assert [talker.cuts for talker in talk.talkers] == [0] * 4
         talk.check(anew=True)

@@ -85,6 +85,15 @@ def test_both_ask_for_a_name_at_once_and_one_of_them_gets_it(node: Any) -> None:
             wire.socket.close()
 
 
+def test_who_comes_again_at_once_gets_the_same_name(node: Any) -> None:
+    """Here or on the other node, though that one has gone takes a moment to come out of the stream."""
+    servers = [node(), node()]
+    for n in range(30):
+        with Wire(place(servers[n % 3 % 2])) as wire:
+            wire.enter("tom", "#lobby")
+            assert wire.ask("quit")["ok"]
+
+
 def test_a_newcomer_knows_who_is_here(node: Any) -> None:
     one = node()
     with Wire(place(one)) as tom:
