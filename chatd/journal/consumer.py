@@ -61,6 +61,7 @@ class Consumer:
         self._wanted = 0  # messages that were asked for and have not come
         self._last = 0.0  # when the server was heard
         self._subscription: Any = None
+        self._created: Any = None  # when the stream was made
         self._broken: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -107,6 +108,7 @@ class Consumer:
                 num_replicas=1,
                 inactive_threshold=FORGET_SECONDS,
             )
+            await self._see_that_it_is_the_same()
             await self._manager.add_consumer(self._stream, config)
             self._name, self._wanted, self._last = name, 0, loop.time()
             self.more()
@@ -125,6 +127,15 @@ class Consumer:
                 await subscription.unsubscribe()
                 if self._client.is_connected:
                     await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}")
+
+    async def _see_that_it_is_the_same(self) -> None:
+        """Whoever reads on in another stream that is called so would have a history that never was."""
+        info = await self._manager.stream_info(self._stream)
+        self._created = self._created or info.created
+        if info.created != self._created:
+            raise Missing("it is another stream, made since")
+        if info.state.last_seq < self.position:
+            raise Missing(f"it ends with message {info.state.last_seq}, and message {self.position} was seen")
 
     def _break(self, error: BaseException | None) -> None:
         if self._broken is not None and not self._broken.done():

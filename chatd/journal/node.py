@@ -300,7 +300,7 @@ class Node:
 
     def _troubled(self, error: Exception | None) -> None:
         said = "" if error is None else str(error) or type(error).__name__
-        if said and not self._trouble:
+        if said and said != self._trouble:
             self.log.error("the stream cannot be read: {error}", error=said)
         elif not said and self._trouble:
             self.log.info("the stream can be read again")

@@ -248,6 +248,27 @@ def test_a_stream_that_is_gone_is_no_empty_history(node: Any, nats_server: NatsS
     assert "another stream" in refused(one) or "it ends with message" in refused(one)
 
 
+def test_a_stream_that_is_changed_for_another_is_not_read_on(node: Any, nats_server: NatsServer) -> None:
+    """While a node runs: it refuses what is said, shows what it has, and never makes a stream by itself."""
+    one = node(CHATD__JOURNAL__HOLD_SECONDS="1")
+    said_something(one)
+    remove_stream(nats_server, node.stream)
+    with Wire(place(one)) as tom:
+        assert tom.ask("hello", versions=[1])["ok"]
+        refused = tom.ask("auth", mechanism="guest", nick="anna")
+        assert refused["error"]["code"] in ("STORE_UNAVAILABLE", "OUTCOME_UNKNOWN")
+        other = node()
+        for _ in range(8):
+            said_something(other)
+        refused = tom.ask("auth", mechanism="guest", nick="anna")
+        assert refused["error"]["code"] in ("STORE_UNAVAILABLE", "OUTCOME_UNKNOWN")
+    deadline = time.monotonic() + 10
+    while "another stream" not in one.output() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "it is another stream, made since" in one.output()
+    assert len(rows(one.data_dir / "copy.db")["events"]) == 1
+
+
 def test_a_stream_that_was_lost_is_made_again_from_a_copy(node: Any, nats_server: NatsServer) -> None:
     one = node()
     said_something(one)
