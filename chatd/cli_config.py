@@ -10,7 +10,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from chatd.config import BUILT_IN, combine, find_file, mistakes, read_file, toml_value, user_file
+from chatd.config import BUILT_IN, combine, find_file, mistakes, read_file, toml_value, user_file, without_password
 from chatd.errors import Exit, OperatorError
 from chatd.reload import could_start
 from chatd.settings import declared, sections
@@ -100,7 +100,7 @@ def show(words: list[str]) -> int:
         print(f"[{section}]")
         settings = getattr(loaded.settings, section)
         for key in struct.__struct_fields__:
-            line = f"{key} = {toml_value(getattr(settings, key))}"
+            line = f"{key} = {without_password(toml_value(getattr(settings, key)))}"
             print(f"{line:<40}  # {loaded.origins[f'{section}.{key}']}")
         print()
     return Exit.OK

@@ -326,6 +326,11 @@ def _shown(text: str) -> str:
     return toml_value(text if len(text) <= 70 else text[:70] + "…")
 
 
+def without_password(written: str) -> str:
+    """A value as it may be shown: of an address, without the user and the password in it."""
+    return re.sub(r"//[^\s\"]*@", "//…@", written)
+
+
 def toml_value(value: object) -> str:
     """A value as it is written in TOML."""
     if isinstance(value, bool):

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from chatd.config import BUILT_IN, Loaded, toml_value
+from chatd.config import BUILT_IN, Loaded, toml_value, without_password
 from chatd.exposure import check_exposed
 from chatd.journal import file_of
 from chatd.listeners import addresses, endpoint_of, wanted
@@ -137,7 +137,7 @@ class Change(Struct, frozen=True):
 
 def shown(value: object) -> str:
     """A value as it is written in TOML, or its beginning."""
-    written = toml_value(value)
+    written = without_password(toml_value(value))
     return written if len(written) <= MOST_SHOWN else written[:MOST_SHOWN] + "…"
 
 

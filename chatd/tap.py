@@ -64,7 +64,7 @@ class ServeOptions(usage.Options):
             "journal",
             "j",
             None,
-            "Where messages are kept: sqlite:, sqlite:/a/file.db or memory:. [default: sqlite:]",
+            "Where messages are kept: sqlite:, sqlite:/a/file.db, nats://host,host or memory:. [default: sqlite:]",
         ],
         ["ready-file", None, None, "A file to write, as JSON, once everything listens."],
         [

@@ -17,6 +17,7 @@ from chatd.cli_config import reference
 from chatd.config import BUILT_IN, Loaded, Source, load, toml_value
 from chatd.core.limits import Limits
 from chatd.errors import Exit, OperatorError
+from chatd.reload import Change
 from chatd.settings import LimitSettings, Settings, declared, sections
 
 TREE = Path(__file__).parent.parent
@@ -334,3 +335,14 @@ def test_check_tells_every_mistake(tmp_path: Path, capsys: pytest.CaptureFixture
     told = capsys.readouterr().err.splitlines()
     assert [line.split(":")[1].split()[0] for line in told] == ["settings", "setting", "setting"]
     assert ("prot" in told[0], "motd" in told[1], "body_bytes" in told[2]) == (True, True, True)
+
+
+def test_the_password_of_the_stream_is_not_shown(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither when settings are shown, nor when one is told to have changed."""
+    assert main(["config", "show", "--journal=nats://chatd:se/cret@10.0.0.1,10.0.0.2:4222"]) == 0
+    told = capsys.readouterr().out
+    assert 'url = "nats://…@10.0.0.1,10.0.0.2:4222"' in told
+    assert "cret" not in told
+    assert str(Change("journal.url", "sqlite:", "tls://a:secret@b", "a file")) == (
+        'journal.url "sqlite:" -> "tls://…@b"'
+    )
