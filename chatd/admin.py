@@ -123,6 +123,7 @@ class Admin:
             "state": self._state(),
             "listeners": [msgspec.to_builtins(one) for one in self.listeners],
             "connections": dict(Counter(link.connection.protocol for link in hub.links.values())),
+            "nodes": max(1, len(hub.state.nodes)),
             "users": len(hub.state.users),
             "accounts": len(hub.state.accounts.by_id),
             "rooms": len(hub.state.rooms),

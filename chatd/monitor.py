@@ -45,6 +45,7 @@ class HubCollector:
         for protocol, number in sorted(Counter([link.connection.protocol for link in links]).items()):
             connections.add_metric((protocol,), number)
         yield connections
+        yield gauge("chatd_nodes", max(1, len(hub.state.nodes)))
         yield gauge("chatd_users", len(hub.state.users))
         yield gauge("chatd_rooms", len(hub.state.rooms))
         yield counter("chatd_messages_total", counts.messages_total)
@@ -69,7 +70,8 @@ class HubCollector:
 METRICS = {
     "chatd_info": "The version of chatd, and when a message counts as kept.",
     "chatd_connections": "Connections that are open, by protocol.",
-    "chatd_users": "Users who are here.",
+    "chatd_nodes": "Nodes that take part in the cluster, this one included.",
+    "chatd_users": "Users who are here, on whatever node.",
     "chatd_rooms": "Rooms that there are, direct ones included.",
     "chatd_messages_total": "Messages and other numbered events that were shown.",
     "chatd_deliveries_total": "What was shown to somebody live, out of rooms: one message to ten members counts ten.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -151,9 +152,11 @@ def test_sessions_of_a_dead_node_are_gone_on_every_other(node: Any) -> None:
     with Wire(place(one)) as tom, Wire(place(other)) as kim:
         kim.enter("kim", "#lobby", caps=("presence",))
         tom.enter("tom", "#lobby")
+        assert json.loads(chatd("admin", "status", "--json", server=other))["nodes"] == 2
         one.kill9()
         left = kim.until("presence", left=[{"nick": "tom", "reason": "its server is gone"}])
         assert left["count"] == 1
+        assert json.loads(chatd("admin", "status", "--json", server=other))["nodes"] == 1
         with Wire(place(other)) as second:
             second.enter("tom")
 
