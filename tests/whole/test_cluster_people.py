@@ -393,22 +393,3 @@ def test_a_copy_is_not_changed_behind_the_back_of_the_others(node: Any, nats_ser
     server = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60)
     assert server.returncode != 0
     assert "it is a copy of a stream" in server.stdout + server.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(90)
-def test_a_stream_that_takes_nothing_keeps_a_node_from_starting(nats_server: NatsServer, node: Any) -> None:
-    """Rather than that nobody knows why it does not listen."""
-    one = node()
-    assert one.stop() == 0
-
-    async def seal() -> None:
-        client = await nats.connect(nats_server.url)
-        config = (await client.jetstream().stream_info(node.stream)).config
-        await client.jetstream().update_stream(config.evolve(max_msg_size=1))
-        await client.close()
-
-    asyncio.run(seal())
-    process = one.spawn()
-    assert process.wait(60) == 69
-    assert "it neither takes nor gives anything" in one.output()
