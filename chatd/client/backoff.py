@@ -34,19 +34,25 @@ class Backoff:
 
 
 class Patience:
-    """When to try again, and when to give up."""
+    """When to try again, and when to give up: not before each of so many `places` was tried, one after the other."""
 
-    def __init__(self, chance: Callable[[], float]) -> None:
+    def __init__(self, chance: Callable[[], float], places: int = 1) -> None:
+        self._chance = chance
         self._backoff = Backoff(chance)
         self._until: float | None = None
+        self._places = self._untried = places
 
     def begin(self, now: float, seconds: float | None, *, lasted: float = STEADY_SECONDS) -> None:
         """From now on, try for so long; None for ever. `lasted`: how long the connection that was lost had lasted."""
         if lasted >= STEADY_SECONDS:
             self._backoff.reset()
         self._until = None if seconds is None else now + seconds
+        self._untried = self._places - 1
 
     def next(self, now: float, not_before: float = 0.0) -> float | None:
-        """When to try again; None if that would be too late."""
+        """When to try again; None if that would be too late. `not_before` is a wish of the place tried last."""
+        if self._untried:
+            self._untried -= 1
+            return now + FIRST_SECONDS * self._chance()
         at = max(now + self._backoff.next(), not_before)
         return None if self._until is not None and at > self._until else at

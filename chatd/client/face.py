@@ -121,6 +121,7 @@ class Face(ABC):
                 own=wishes.get("own", False),
                 reconnect=wishes.get("reconnect", True),
                 wait=wishes.get("wait", 10.0),
+                places=len(self._places.all),
                 away=wishes.get("away"),
             ),
         )

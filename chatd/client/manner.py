@@ -14,6 +14,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     """How a session behaves.
 
     `wait` and `away`: seconds to go on trying for the first connection, and for a lost one; None for ever.
+    `places`: how many addresses there are to try.
     """
 
     client: str = "chatd"
@@ -23,6 +24,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     reconnect: bool = True
     wait: float | None = 0.0
     away: float | None = None
+    places: int = 1
 
     def hello(self) -> Hello:
         """The first thing to say. `echo` is always asked for: who hears everything can see that nothing is missing."""

@@ -66,7 +66,8 @@ def told(name: str, error: ChatError, server: str) -> OperatorError:
 
 def remedy_for(reason: str, server: str) -> str:
     """What helps when nobody is there."""
-    return START.format(server.rpartition(":")[2]) if reason.startswith("nothing is listening") else ""
+    is_one = reason.startswith("nothing is listening") and "," not in server
+    return START.format(server.rpartition(":")[2]) if is_one else ""
 
 
 def say(line: str) -> None:

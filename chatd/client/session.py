@@ -62,7 +62,7 @@ class Session:
         self._count = 0
         self.link = Link(now, wall, self._next)
         self._outbox = Outbox(chance)
-        self._patience = Patience(chance)
+        self._patience = Patience(chance, self.manner.places)
         self._patience.begin(now, self.manner.wait)
         self._away: commands.Set | None = None  # to be said again to a server that has forgotten it
         self._keys: dict[str, str] = {}
