@@ -154,9 +154,13 @@ async def find_stream(client: Any, settings: Any, *, is_new: bool, makes: bool =
                 raise OperatorError(f"stream {name}", "it is not there", remedy, Exit.UNAVAILABLE) from None
             return await _make(manager, client, settings)
     except (TimeoutError, NatsError) as error:
-        why = getattr(error, "description", None) or str(error) or type(error).__name__
-        remedy = "start nats-server with JetStream (nats-server -js), and see that its user may use the stream"
-        raise OperatorError(f"stream {name}", f"JetStream does not answer ({why})", remedy, Exit.UNAVAILABLE) from error
+        raise _silent(name, error) from error
+
+
+def _silent(stream: str, error: Exception) -> OperatorError:
+    why = getattr(error, "description", None) or str(error) or type(error).__name__
+    remedy = "start nats-server with JetStream (nats-server -js), and see that its user may use the stream"
+    return OperatorError(f"stream {stream}", f"JetStream does not answer ({why})", remedy, Exit.UNAVAILABLE)
 
 
 async def _make(manager: Any, client: Any, settings: Any) -> Any:
@@ -208,8 +212,10 @@ async def check_history(client: Any, info: Any, position: int, mark: str) -> Non
     try:
         message = await client.jsm(timeout=API_SECONDS).get_msg(name, position)
         found = (message.headers or {}).get("Nats-Msg-Id", "")
-    except (TimeoutError, NatsError):
+    except NotFoundError:
         found = ""
+    except (TimeoutError, NatsError) as error:
+        raise _silent(name, error) from error
     if found != mark:
         why = f"message {position} is not the one that this node has seen: it is another stream"
         raise OperatorError(f"stream {name}", why, "see journal.url and journal.stream", Exit.DISK)
