@@ -39,6 +39,9 @@ DECIDE: dict[type[Command], Callable[[Context, Any], list[Effect]]] = {
     commands.Quit: entrance.leave,
 }
 
+# So long it may take, in a cluster, until somebody who has just gone is known to be.
+GOING_SECONDS = 0.3
+
 # What is allowed before one has said who one is; `hello` itself before anything else.
 BEFORE_HELLO = frozenset({commands.Hello, commands.Ping, commands.Quit})
 BEFORE_AUTH = BEFORE_HELLO | {commands.Auth, commands.ComeIn, commands.ComeBack, commands.LogIn, commands.Resume}
@@ -57,7 +60,7 @@ def decide(context: Context, command: Command) -> list[Effect]:
     except Refusal as refusal:
         if not context.node or context.known is not UNASKED or not may_be_late(command, refusal):
             raise
-        return [Fetch(UpToDate())]
+        return [Fetch(UpToDate(0.0 if isinstance(refusal, Behind) else GOING_SECONDS))]
 
 
 def may_be_late(command: Command, refusal: Refusal) -> bool:

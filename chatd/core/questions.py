@@ -254,4 +254,9 @@ class Snapshot(Struct, frozen=True):
 
 
 class UpToDate(Question, frozen=True):
-    """Whether what the other nodes have committed by now has been shown here, too; answered True once it has."""
+    """Whether what the other nodes have committed by now has been shown here, too; answered True once it has.
+
+    With some `seconds`, also what they commit within these.
+    """
+
+    seconds: float = 0.0

@@ -107,14 +107,14 @@ class JetstreamJournal:
         if self._state != "open":
             return fail(NotOpen())
         if isinstance(question, UpToDate):
-            return self._up_to_date()
+            return self._up_to_date(question.seconds)
         if isinstance(question, BookmarkWanted):  # perhaps it was left on another node, just now
             return self._up_to_date().addCallback(lambda _: self._readers.ask(question))
         if isinstance(question, SearchWanted):
             return self._searcher.ask(question)
         return self._readers.ask(question)
 
-    def _up_to_date(self) -> Deferred[Any]:
+    def _up_to_date(self, seconds: float = 0.0) -> Deferred[Any]:
         waiting: Deferred[Any] = Deferred()
 
         def fire(error: Exception | None) -> None:
@@ -124,7 +124,7 @@ class JetstreamJournal:
                 refusal = Refusal(Code.STORE_UNAVAILABLE, "the stream does not answer now; try again", retry_after=1.0)
                 waiting.errback(refusal)
 
-        self._node.when_up_to_date(lambda error: self._reactor.callFromThread(fire, error))
+        self._node.when_up_to_date(seconds, lambda error: self._reactor.callFromThread(fire, error))
         return waiting
 
     def tell(self, event: Passing) -> None:

@@ -64,9 +64,8 @@ class Node:
         self.commits = Commits()
         self.durability = ""
         self.run = ""
-        self._folder = folder
+        self._folder, self._machine = folder, ""
         self._secret = secret or token_bytes(32)
-        self._machine = ""
         self._url, self._settings = url, settings
         self._opened, self._told, self._ended = opened, told, ended
         self._sender = Sender(self._publish, self._given_back, hold_seconds=settings.hold_seconds, clock=time.monotonic)
@@ -112,9 +111,9 @@ class Node:
         for piece in pieces_of(attempt, present):
             self._call(self._shout, f"{self._settings.stream}.welcome.{node}", piece)
 
-    def when_up_to_date(self, call: Callable[[Exception | None], None]) -> None:
-        """Call this when everything that is in the stream by now has been told."""
-        self._call(lambda: self._spawn(self._up_to_date(call)))
+    def when_up_to_date(self, seconds: float, call: Callable[[Exception | None], None]) -> None:
+        """Call this when everything that is in the stream after so long has been told."""
+        self._call(lambda: self._spawn(self._up_to_date(seconds, call)))
 
     def end(self) -> None:
         """Publish what was put, say goodbye to the others, and end."""
@@ -365,7 +364,8 @@ class Node:
             if run != self.run and self._is_open:
                 self._told([Entry(event, int(time.time() * 1e6))], 0)
 
-    async def _up_to_date(self, call: Callable[[Exception | None], None]) -> None:
+    async def _up_to_date(self, seconds: float, call: Callable[[Exception | None], None]) -> None:
+        await asyncio.sleep(seconds)
         try:
             info = await self._client.jsm(timeout=END_SECONDS).stream_info(self._settings.stream)
         except (TimeoutError, NatsError, OSError) as error:

@@ -77,7 +77,7 @@ def test_a_node_killed_at_random_loses_nothing(nats: NatsServer, nodes: Nodes, e
     servers = nodes(nats.url, 2)
     slowest = 0.0
     with Talk(servers, listeners=2) as talk:
-        for _ in range(extent(3, 50)):
+        for _ in range(extent(2, 50)):
             talk.wait_for_oks(1)
             time.sleep(chance.uniform(0.2, 1.0))
             killed = chance.choice(servers)
@@ -101,7 +101,7 @@ def test_the_leader_of_three_servers_killed_loses_nothing(three: NatsCluster, no
     chance = random.Random(1)
     slowest = 0.0
     with Talk(servers, listeners=2) as talk:
-        for _ in range(extent(2, 30)):
+        for _ in range(extent(1, 30)):
             talk.wait_for_oks(5)
             leader = three.leader("chatd")
             leader.kill()
@@ -149,7 +149,7 @@ def test_nats_standing_still_holds_nobody_up(nats: NatsServer, nodes: Nodes, ext
         nats.signal(signal.SIGSTOP)
         time.sleep(1)
         before = len(talk.acknowledged())
-        time.sleep(extent(8, 30))
+        time.sleep(extent(5, 30))
         assert len(talk.acknowledged()) == before
         assert reader.ask("history", room="#lobby", limit=5)["ok"]
         refused = reader.ask("send", room="#lobby", body="now?")
