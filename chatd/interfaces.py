@@ -40,6 +40,8 @@ class IJournal(Interface):
     under_way: int = Attribute("How many of the proposals have not come back yet.")
     node: str = Attribute("Which run of which node of a cluster this is; empty where there is one node only.")
 
+    failed: Deferred[None] = Attribute("Fails with an `OperatorError` if the journal, once open, cannot go on.")
+
     def open(follower: Follower) -> Deferred[Snapshot]:
         """Begin: take what is stored, and call `follower` with batches of entries from now on."""
 

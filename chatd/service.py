@@ -180,6 +180,7 @@ class ChatService(Service):
             self._on_end("giving back the data folder", folder.release)
         snapshot = await journal.open(self._entries_received)
         self._on_end("closing the journal", journal.close)
+        journal.failed.addErrback(self._begin_failed)
         rules = rules_of(self.settings, journal.durability, snapshot.secret)
         self._hub = hub = Hub(
             journal=journal, rules=rules, reactor=self._reactor, settings=self.settings, wall=time.time

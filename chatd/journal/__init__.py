@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from chatd.core.events import Passing
 from chatd.core.questions import Present
 from chatd.errors import Exit, OperatorError
@@ -33,6 +35,11 @@ class Alone:
     """What a journal says that is not one of several."""
 
     node = ""
+
+    @property
+    def failed(self) -> Deferred[None]:
+        """It goes on, whatever happens, and says of each event what became of it."""
+        return Deferred()
 
     def tell(self, event: Passing) -> None:
         """There is nobody else."""

@@ -18,10 +18,12 @@ from zope.interface import implementer
 from chatd.core.codes import Code, Refusal
 from chatd.core.events import Entry, Passing, Proposal
 from chatd.core.questions import BookmarkWanted, Present, Question, SearchWanted, Snapshot, UpToDate
+from chatd.errors import Exit, OperatorError
 from chatd.interfaces import Follower, IJournal
 from chatd.journal import NotOpen
 from chatd.journal.faults import Faults
 from chatd.journal.node import Node
+from chatd.journal.order import not_stored
 from chatd.journal.patrol import Patrol
 from chatd.journal.reader import Readers
 from chatd.journal.replica import Replica
@@ -39,6 +41,7 @@ class JetstreamJournal:
         self._follower: Follower | None = None
         self._opened: Deferred[Snapshot] = Deferred()
         self._closed: list[Deferred[None]] = []
+        self.failed: Deferred[None] = Deferred()
         self._state = "new"
         self._readers = Readers(path, reactor, Faults())
         self._searcher = Searcher(path, reactor, Faults())
@@ -88,10 +91,13 @@ class JetstreamJournal:
         self._opened.callback(result)
 
     def append(self, proposals: Sequence[Proposal]) -> None:
-        if self._state != "open":
+        if self._state not in ("open", "failed"):
             raise NotOpen
-        if proposals:
-            self.under_way += len(proposals)
+        self.under_way += len(proposals)
+        if self._state == "failed":
+            entries = not_stored(proposals, Code.STORE_UNAVAILABLE)
+            self._reactor.callLater(0, self._told, entries, len(entries))
+        elif proposals:
             self._node.put(tuple(proposals))
 
     def _told(self, entries: list[Entry], own: int) -> None:
@@ -139,10 +145,11 @@ class JetstreamJournal:
         if self._state == "closed":
             return succeed(None)
         was, self._state = self._state, "closing"
-        if was == "open":
+        if was in ("open", "failed"):
             self._patrol.end()
             self._searcher.end()
-            self._readers.end().addCallback(lambda _: self._node.end())
+            end = self._node.end if was == "open" else self._is_closed
+            self._readers.end().addCallback(lambda _: end())
         elif was == "opening":
             self._node.end()
         closed: Deferred[None] = Deferred()
@@ -151,9 +158,14 @@ class JetstreamJournal:
 
     def _has_ended(self) -> None:
         self._node.join()
-        if self._state == "open":  # a bug, which the node has told: nothing would be answered any more
-            self.log.critical("the node has ended, and with it this server")
-            self._reactor.stop()
+        if self._state == "open":
+            self._state = "failed"
+            bug = OperatorError("node", "a bug of ours, see above", "please report it", Exit.SOFTWARE)
+            self.failed.errback(self._node.failed or bug)
+        else:
+            self._is_closed()
+
+    def _is_closed(self) -> None:
         self._state = "closed"
         closed, self._closed = self._closed, []
         for waiting in closed:

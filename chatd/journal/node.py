@@ -74,7 +74,7 @@ class Node:
         self._following = Following(
             replica, self._sender, self.commits, told=self._come, born=self._was_born, buried=self._was_given_up
         )
-        self._failed: OperatorError | None = None
+        self.failed: OperatorError | None = None
         self._is_due = False
         self._is_open = False
         self._is_ending = False
@@ -90,7 +90,7 @@ class Node:
     @property
     def is_failing(self) -> bool:
         """Whether what was proposed last could not be stored."""
-        return self._sender.is_failing or bool(self._following.stuck or self._failed)
+        return self._sender.is_failing or bool(self._following.stuck or self.failed)
 
     # -- for the reactor's thread ---------------------------------------------------------------------------------
 
@@ -135,10 +135,10 @@ class Node:
             asyncio.run(self._main())
         except BaseException:
             failure = Failure()  # type: ignore[no-untyped-call]  # Twisted does not say
-            if self._is_open:
-                self.log.failure("bug in the node", failure)
-            else:
+            if not self._is_open:
                 self._opened(failure)
+            elif self.failed is None:
+                self.log.failure("bug in the node", failure)
         finally:
             self._ended()
 
@@ -153,9 +153,9 @@ class Node:
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
                 self._look()
+            if self.failed is not None:
+                raise self.failed
             await self._finish()
-            if self._failed is not None and not self._is_open:
-                raise self._failed
         finally:
             for task in list(self._tasks):
                 task.cancel()
@@ -279,7 +279,7 @@ class Node:
         """Write what came, and tell it."""
         self._is_due = False
         try:
-            while self._failed is None and self._following.step():
+            while self.failed is None and self._following.step():
                 if not self._is_open:
                     self._look_at_start()
         except OperatorError as error:
@@ -306,10 +306,9 @@ class Node:
         self._trouble = said
 
     def _give_up(self, error: OperatorError) -> None:
-        """Nothing can be followed any more. Before the beginning that is the end of it."""
-        self._failed = self._failed or error
-        self.log.error("{error}", error=error)
-        if not self._is_open and self._stop is not None:
+        """Nothing can be followed any more: this is the end of it."""
+        self.failed = self.failed or error
+        if self._stop is not None:
             self._stop.set()
 
     # -- the beginning --------------------------------------------------------------------------------------------
