@@ -99,7 +99,7 @@ def opens(tmp_path: Path, stream: str, request: pytest.FixtureRequest) -> Iterat
     async def open_it(url: str) -> Followed:
         if url == "nats:":
             url = request.getfixturevalue("nats_server").url
-        settings = JournalSettings(stream=stream)
+        settings = JournalSettings(stream=stream, hold_seconds=60)
         followed = Followed(open_journal(url, reactor=reactor, settings=settings, data_dir=tmp_path))
         opened.append(followed)
         return await followed.open()
