@@ -139,12 +139,10 @@ def restore(chosen: argparse.Namespace) -> int:
 
 
 def stream_of(settings: Settings) -> str:
-    """The URL of the stream. Raises `OperatorError` if the journal is none, or the client of NATS is not here."""
+    """The URL of the stream. Raises `OperatorError` if the journal is none."""
     url = settings.journal.url
     if not is_cluster(url):
         raise OperatorError(f"journal {url}", "it is no stream", "see journal.url", Exit.SETTINGS)
-    with needs_nats():
-        import nats  # noqa: F401
     return url
 
 
@@ -158,7 +156,8 @@ def rebuild(chosen: argparse.Namespace) -> int:
     """Make the copy anew, out of the stream."""
     settings, folder = where(chosen)
     url = stream_of(settings)
-    from chatd.journal.rebuild import rebuild
+    with needs_nats():
+        from chatd.journal.rebuild import rebuild
 
     path = folder / COPY
     held = DataFolder.hold(folder, path)
@@ -175,7 +174,8 @@ def migrate(chosen: argparse.Namespace) -> int:
     """Take the journal of one machine into a stream."""
     settings, folder = where(chosen)
     url = stream_of(settings)
-    from chatd.journal.moving import migrate
+    with needs_nats():
+        from chatd.journal.moving import migrate
 
     source = (chosen.source or folder / "chatd.db").absolute()
     held = DataFolder.hold(folder, source)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -31,14 +33,25 @@ def program() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that nobody uses just now, below those that the kernel gives out for calls: so a server that is killed
+    finds its own again."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.randrange(20_000, 32_000)
+        if is_free(port):
+            found.add(port)
+    return list(found)
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class NatsServer:
@@ -49,7 +62,7 @@ class NatsServer:
         self.name = name
         self.sync_always = sync_always
         self.port, self.monitor_port, self.cluster_port = free_ports(3)
-        self.peers: list[NatsServer] = [self]
+        self.peers: Sequence[NatsServer] = [self]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -28,13 +28,19 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
     server.stop()
 
 
+class Nodes:
+    """Starts nodes on the stream called so."""
+
+    def __init__(self, start: Any, url: str, stream: str) -> None:
+        self.stream = stream
+        self._start, self._url = start, url
+
+    def __call__(self, *options: str, **settings: str) -> Any:
+        environ = {"CHATD__JOURNAL__STREAM": self.stream} | settings
+        return self._start(f"--journal={self._url}", *options, environ=environ)
+
+
 @pytest.fixture
-def node(start_server: Any, nats_server: NatsServer, tmp_path: Path) -> Any:
+def node(start_server: Any, nats_server: NatsServer, tmp_path: Path) -> Nodes:
     """Starts a node on this test's stream."""
-
-    def start(*options: str, **settings: str) -> Any:
-        environ = {"CHATD__JOURNAL__STREAM": tmp_path.name.replace(".", "_")[:32]} | settings
-        return start_server(f"--journal={nats_server.url}", *options, environ=environ)
-
-    start.stream = tmp_path.name.replace(".", "_")[:32]  # type: ignore[attr-defined]
-    return start
+    return Nodes(start_server, nats_server.url, tmp_path.name.replace(".", "_")[:32])
