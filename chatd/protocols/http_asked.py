@@ -108,7 +108,7 @@ def message_of(request: Any, room: str) -> Send:
     if kind == JSON:
         fields = fields_of(content)
     elif kind == "application/x-www-form-urlencoded" and content.startswith(b"payload="):
-        fields = fields_of(parse_qs(content.decode("utf-8", "replace"))["payload"][0].encode())
+        fields = fields_of(parse_qs(content.decode("utf-8", "replace"), keep_blank_values=True)["payload"][0].encode())
     else:
         try:
             fields = {"body": content.decode().removesuffix("\n")}
@@ -117,16 +117,15 @@ def message_of(request: Any, room: str) -> Send:
     keys = request.headers_of(b"Idempotency-Key")
     if len(keys) > 1:
         raise Wrong("there is more than one Idempotency-Key")
-    if keys:
-        if not IDEMPOTENCY_KEY.match(keys[0]):
-            raise Wrong("Idempotency-Key is 1 to 64 visible characters of ASCII")
-        fields["msg_id"] = keys[0].strip('"')
+    if keys and not IDEMPOTENCY_KEY.match(keys[0]):
+        raise Wrong("Idempotency-Key is 1 to 64 visible characters of ASCII")
     if not fields.get("body"):
         raise Wrong("a message has a body")
     fields |= {"type": "send", "id": "s", "room": room}
     command = read_command(msgspec.json.encode(fields), Format.JSON)
     assert isinstance(command, Send)
-    return command
+    # The key takes the place of a msg_id only when that has been looked at: what is wrong is refused, not covered up.
+    return msgspec.structs.replace(command, msg_id=keys[0].strip('"')) if keys else command
 
 
 def fields_of(content: bytes) -> dict[str, Any]:

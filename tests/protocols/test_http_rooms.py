@@ -111,6 +111,22 @@ def test_the_same_key_is_said_once(house: House) -> None:
         (
             "/r/lobby",
             "POST",
+            b'{"body": "x", "msg_id": {}}',
+            {"Authorization": "TOKEN", "Content_Type": "application/json", "Idempotency_Key": "k"},
+            400,
+            "INVALID_PARAMS",
+        ),
+        (
+            "/r/lobby",
+            "POST",
+            b"payload=",
+            {"Authorization": "TOKEN", "Content_Type": "application/x-www-form-urlencoded"},
+            400,
+            "INVALID_PARAMS",
+        ),
+        (
+            "/r/lobby",
+            "POST",
             b"{",
             {"Authorization": "TOKEN", "Content_Type": "application/json"},
             400,
