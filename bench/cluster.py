@@ -156,12 +156,13 @@ async def _fill(url: str, messages: int) -> None:
     from chatd.core.cluster_events import NodeCame, NodeGone
     from chatd.core.events import Event, MessageSent, Proposal, RoomMade
     from chatd.journal.bundles import piece_of, seal
-    from chatd.journal.servers import find_stream, log_of
+    from chatd.journal.servers import find_streams
+    from chatd.journal.streams import NAMES, subject_of
     from chatd.settings import JournalSettings
 
     settings = JournalSettings()
     client = await client_of.connect(url, pending_size=1 << 26)
-    await find_stream(client, settings, is_new=True, makes=True)
+    await find_streams(client, settings, is_new=True, makes=True)
     stream = client.jetstream(publish_async_max_pending=256)
     now = int(time.time() * 1e6)
     bundles: list[list[Event]] = [[NodeCame("bench", "bench", b"s" * 32)], [RoomMade("r-lobby", "#lobby")]]
@@ -176,7 +177,8 @@ async def _fill(url: str, messages: int) -> None:
     for number, events in enumerate(bundles, 1):
         pieces = [piece_of(Proposal(event, now + number)) for event in events]
         mark = {"Nats-Msg-Id": f"bench.{number}.0"}
-        await stream.publish_async(log_of(settings.stream), seal("bench", number, pieces), headers=mark)
+        subject = subject_of(settings.stream, NAMES)
+        await stream.publish_async(subject, seal("bench", number, pieces), headers=mark)
     await stream.publish_async_completed()
     await client.close()
 

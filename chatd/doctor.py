@@ -143,6 +143,8 @@ def stream(loaded: Loaded) -> Iterator[Finding]:
         yield care(f"{error.what}: {error.why}", "the first node that starts makes it")
         return
     told = f"stream {settings.stream}: {found.durability}, messages {found.first} to {found.last}"
+    if settings.shards > 1:
+        told += f"; with the {settings.shards} streams of rooms {found.messages} in all"
     check_required(found, settings.require, settings.stream)
     if found.is_synced:
         yield good(told)

@@ -31,6 +31,10 @@ class IJournal(Interface):
     content are the same, else REFUSED with MSG_ID_REUSED. An edit or redaction, reaction … (`Related`) whose
     target does not exist or is redacted comes back REFUSED with NO_SUCH_MESSAGE. What could not be stored comes
     back REFUSED with STORE_UNAVAILABLE, and takes no number; if even that cannot be known, with OUTCOME_UNKNOWN.
+
+    A journal of several `orders` keeps that of each room, and that of people and of the names of rooms. What is
+    proposed for different ones may come back in any order, though never before what its proposer had been told; and a
+    `msg_id` is then unique for its author in each room.
     """
 
     durability: str = Attribute("`memory`, `normal`, `fsync`, `replicated:N` or `replicated:N+fsync`.")
@@ -38,6 +42,7 @@ class IJournal(Interface):
     commits: Any = Attribute("How large its batches are and how long they take: `chatd.journal.commits.Commits`.")
 
     under_way: int = Attribute("How many of the proposals have not come back yet.")
+    orders: int = Attribute("In how many orders its events are: 1 if each is before or after every other.")
     node: str = Attribute("Which run of which node of a cluster this is; empty where there is one node only.")
 
     failed: Deferred[None] = Attribute("Fails with an `OperatorError` if the journal, once open, cannot go on.")

@@ -39,6 +39,16 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             pattern=r"^[A-Za-z0-9_-]{1,32}$",
         ),
     ] = "chatd"
+    shards: Annotated[
+        int,
+        Meta(
+            description="With nats://: in how many streams the rooms are. 1: all is in one. With more, there are so"
+            " many beside it, which different NATS servers can lead. It is the same on all nodes, and stays as it is"
+            " for as long as the stream is there.",
+            ge=1,
+            le=64,
+        ),
+    ] = 1
     replicas: Annotated[
         int,
         Meta(

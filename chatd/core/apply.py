@@ -58,8 +58,8 @@ def deliver(state: State, entry: Entry, event: Numbered) -> list[Effect]:
     if room is None:
         return NOTHING
     room.last_seq = entry.seq
-    if room.parties is not None and event.author in room.parties:
-        room.parties[event.author] = event.nick
+    if room.parties is not None and event.author in room.parties and event.author not in state.users:
+        room.parties[event.author] = event.nick  # who is here is called as they are called now
     return [effects.Deliver(event.room_id, entry)]
 
 
@@ -161,11 +161,14 @@ def joined(state: State, entry: Entry, event: Joined) -> list[Effect]:
             room.rule(Ruling("role", user.id, user.nick, user.id, value="owner", time=entry.time))
     if room.id in session.rooms:
         return NOTHING
-    if orders.is_banned(state, room, user, entry.time):  # while the wish to enter was on its way
+    is_banned = orders.is_banned(state, room, user, entry.time)  # while the wish to enter was on its way
+    if is_banned and state.orders == 1:
         return [effects.Rejected(Code.BANNED, f"you are banned from {room.name}")]
     session.rooms.add(room.id)
     room.members[user.id] = room.members.get(user.id, 0) + 1
-    return [effects.Entered(room.id, session.id, user.nick, room.members[user.id] == 1)]
+    entered = effects.Entered(room.id, session.id, user.nick, room.members[user.id] == 1)
+    # Where rooms have orders of their own, not all nodes know of the ban by now: the one where the session is ends it.
+    return [entered, effects.SentAway(room.id, (session.id,), "banned")] if is_banned else [entered]
 
 
 def parted(state: State, entry: Entry, event: Parted) -> list[Effect]:

@@ -129,6 +129,14 @@ class Expelled(Effect, frozen=True):
     reason: str
 
 
+class SentAway(Effect, frozen=True):
+    """These sessions have to leave the room: the node where each of them is says so in the order of people."""
+
+    room_id: str
+    session_ids: tuple[str, ...]
+    reason: str
+
+
 class Renamed(Effect, frozen=True):
     """A user who is in these rooms has another nick."""
 

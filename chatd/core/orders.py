@@ -123,7 +123,10 @@ def expelled(state: State, room: Room, event: Moderated) -> list[Effect]:
     for user in [state.users[one] for one in room.members if one in state.users]:
         if is_meant(state, room, about, user):
             there = [state.sessions[one] for one in sorted(user.sessions) if room.id in state.sessions[one].rooms]
-            gone += [leave(state, session, room.id, reason, forced=True) for session in there]
+            if state.orders > 1:  # who is there is not the same on all nodes now
+                gone.append(effects.SentAway(room.id, tuple(session.id for session in there), reason))
+            else:
+                gone += [leave(state, session, room.id, reason, forced=True) for session in there]
     return gone
 
 

@@ -86,6 +86,7 @@ class State:
         "directs",
         "nicks",
         "nodes",
+        "orders",
         "rooms",
         "server",
         "sessions",
@@ -103,6 +104,7 @@ class State:
         self.by_name: dict[str, str] = {}  # folded room name -> room id
         self.directs: dict[str, set[str]] = {}  # user id -> ids of direct rooms
         self.server: Charge | None = None  # what holds on the whole server
+        self.orders = 1  # in how many orders entries come: with more, what is in a room is not ordered with the rest
         self.nodes: dict[str, str] = {}  # the runs of a cluster's nodes -> the node; none where there is only one
 
     # -- reading ------------------------------------------------------------------------------------------

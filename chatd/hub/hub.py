@@ -22,7 +22,7 @@ from chatd.core.commands import Command, Send
 from chatd.core.context import UNASKED, Context
 from chatd.core.decide import decide
 from chatd.core.effects import Append, Fetch
-from chatd.core.events import Entry, Event, Fate, LoggedOut, Passing, Proposal
+from chatd.core.events import Entry, Event, Fate, Passing, Proposal
 from chatd.core.limits import Rules
 from chatd.core.nodes import take_present
 from chatd.core.questions import Snapshot
@@ -39,6 +39,7 @@ from chatd.hub.link import Link, Misread, Ticket
 from chatd.hub.moderation import Moderation
 from chatd.hub.replay import Replay
 from chatd.hub.running import Running
+from chatd.hub.turns import Turns
 from chatd.settings import Settings
 
 
@@ -85,6 +86,7 @@ class Hub:
         self.comebacks = Comebacks(self)
         self.accounts = Accounts(self)
         self.moderation = Moderation(self)
+        self.turns = Turns(self)
         self.paces = self.moderation.paces
         self._proposals: list[Proposal] = []
         self.touched: list[Any] = []  # connections that have something to flush at the end of the turn
@@ -96,6 +98,7 @@ class Hub:
 
     def start(self, snapshot: Snapshot) -> None:
         """Begin with the rooms and accounts that the journal keeps."""
+        self.state.orders = self.journal.orders
         self.state.load_all(snapshot)
         take_present(self.state, snapshot.present)
         self.keepalive.start()
@@ -149,7 +152,7 @@ class Hub:
         self.replay.forget(link)
         self._ready.pop(link, None)
         if link.session is not None or link.blocked:  # the login itself may be under way
-            self.propose((LoggedOut(link.id, reason),), None)
+            self.turns.leaves(link, reason)
 
     def regroup(self, link: Link) -> None:
         """What a link's connection is shown of its rooms is written otherwise from now on."""
@@ -173,25 +176,17 @@ class Hub:
         """A peer asks something, in so many bytes; it is carried out in its turn, and not before it reads."""
         if link.gone:
             return
-        if link.blocked or link.waiting or link.full or (link.under_way and type(command) is not Send):
+        if link.blocked or link.waiting or link.full or (link.under_way and self.turns.waits(link, command)):
             link.waiting.append(command)
             link.waiting_bytes += size
         else:
             self.carry_out(link, command)
         if link.waiting or link.under_way > self.limits.requests_in_flight:
-            self.hold_back(link)
+            self.turns.hold_back(link)
 
     def misread(self, link: Link, command_id: str | None, refusal: Refusal) -> None:
         """What a peer sent could not be read; it is told in its turn."""
         self.submit(link, Misread(id=command_id, refusal=refusal))
-
-    def hold_back(self, link: Link) -> None:
-        """Read no more from a peer that has too much under way."""
-        limits = self.limits
-        too_many = len(link.waiting) + link.under_way > limits.requests_in_flight
-        if not link.paused and (too_many or link.waiting_bytes > limits.send_queue_bytes):
-            link.paused = True
-            link.connection.pause()
 
     def context(self, link: Link, known: Any = UNASKED) -> Context:
         who = (link.session, link.greeted, link.trusted, link.caps, known, link.connection.address, self.paces)
@@ -233,7 +228,7 @@ class Hub:
         """Propose the events of a command; it is answered when the last of them comes back."""
         ticket = Ticket(link, effect.command or command, effect.known)
         if type(command) is Send:
-            link.under_way += 1
+            self.turns.sent(link, command)
         else:
             link.blocked = True
         if effect.events:
@@ -291,7 +286,7 @@ class Hub:
     def carry_on(self, link: Link) -> None:
         """Carry out what waits, up to the next command that has to be waited for."""
         while link.waiting and not link.blocked and not link.gone and (not link.full or self.stopping):
-            if link.under_way and type(link.waiting[0]) is not Send:
+            if link.under_way and self.turns.waits(link, link.waiting[0]):
                 break
             self.carry_out(link, link.waiting.pop(0))
         if not link.waiting:
@@ -349,7 +344,7 @@ class Hub:
             except Exception:
                 self.broken(link, command)
         if type(command) is Send:
-            link.under_way -= 1
+            self.turns.came_back(link)
         else:
             link.blocked = False
         if link.waiting or link.paused:

@@ -40,6 +40,7 @@ class Moderation:
             effects.Ordered: self.ordered,
             effects.Invited: self.invited,
             effects.Expelled: self.expelled,
+            effects.SentAway: self.sent_away,
         }
         self._waiting: dict[int, Deferred[None]] = {}  # by the id of the event
 
@@ -101,3 +102,10 @@ class Moderation:
                 link.connection.finish(Closing(code=Code(effect.code), reason=effect.reason))
             elif room.id in session.rooms:
                 self.hub.propose((Parted(link.id, room.id, effect.reason, True),), None)
+
+    def sent_away(self, effect: effects.SentAway, cause: Link | None) -> None:
+        """Let those of them who are here leave the room."""
+        for session_id in effect.session_ids:
+            link = self.hub.links.get(session_id)
+            if link is not None and not link.gone:
+                self.hub.propose((Parted(session_id, effect.room_id, effect.reason, True),), None)

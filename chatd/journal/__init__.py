@@ -35,6 +35,7 @@ class Alone:
     """What a journal says that is not one of several."""
 
     node = ""
+    orders = 1
 
     @property
     def failed(self) -> Deferred[None]:

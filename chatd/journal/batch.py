@@ -77,7 +77,7 @@ class Batch:
         self._committed = committed
         self._keys = _msg_keys(proposals)
         self._found = _find(connection, list(set(self._keys.values())))
-        self._said: dict[tuple[str, str], int] = {}
+        self._said: dict[tuple[str, ...], int] = {}
         self._events: dict[int, list[Any]] = {}
         self._related: dict[int, list[int]] = {}
         self._replaced: dict[int, bytes] = {}
@@ -92,6 +92,8 @@ class Batch:
         self._most_bookmarks = 0
         self.accounts = AccountBatch(connection)
         self._rulings: dict[Place, Ruling | None] = {}
+        self.is_by_room = False
+        """A `msg_id` is unique for its author in each room, and not in all of them."""
         self.meta: dict[str, Any] = {}
         """What is written beside it all, by its key."""
 
@@ -136,15 +138,16 @@ class Batch:
 
     def earlier(self, event: Identified) -> Earlier | None:
         who = (event.author, event.msg_id or "")
-        if who not in self._said and not self._found:  # as mostly
+        said = self._said.get((*who, event.room_id) if self.is_by_room else who)
+        if said is None and not self._found:  # as mostly
             return None
-        said = self._said.get(who)
         if said is not None and not self._is_gone(said):
             _, time, *_, blob = self._events[said]
             return Earlier(decode(blob), time, said & SEQ_MASK)
         for found, time, blob in self._found.get(self._keys[who], ()):
             stored: Any = decode(self._replaced.get(found, blob))
-            if (stored.author, stored.msg_id) == who and not self._is_gone(found):
+            is_other = self.is_by_room and stored.room_id != event.room_id
+            if (stored.author, stored.msg_id) == who and not is_other and not self._is_gone(found):
                 return Earlier(stored, time, found & SEQ_MASK)
         return None
 
@@ -187,7 +190,7 @@ class Batch:
         if msg_id is not None:
             who = (event.author, msg_id)
             key = self._keys[who]
-            self._said[who] = number
+            self._said[(*who, event.room_id) if self.is_by_room else who] = number
         if type(event) is Related:
             target = event_id(counter.no, event.target)
             self._related.setdefault(target, []).append(number)

@@ -21,17 +21,20 @@ LIFE = (NodeCame, NodeGone)
 
 
 class Bundle(Struct, frozen=True, array_like=True, tag="bundle/1"):
-    """Events in their order, each with its time in microseconds since 1970."""
+    """Events in their order, each with its time in microseconds since 1970; how far the node had come in each stream,
+    if there are several."""
 
     node: str
     number: int
     events: list[tuple[int, PROPOSED]]
+    after: list[int] = []
 
 
 class _Packed(Struct, frozen=True, array_like=True, tag="bundle/1"):
     node: str
     number: int
     events: list[msgspec.Raw]
+    after: Sequence[int]
 
 
 class TooLarge(Struct, frozen=True):
@@ -43,9 +46,9 @@ _DECODER = msgspec.msgpack.Decoder(Bundle)
 _WHISPER = msgspec.msgpack.Decoder(tuple[str, Typed])
 
 
-def seal(node: str, number: int, pieces: Sequence[bytes]) -> bytes:
+def seal(node: str, number: int, pieces: Sequence[bytes], after: Sequence[int] = ()) -> bytes:
     """The bytes of a bundle."""
-    return _encode(_Packed(node, number, [msgspec.Raw(piece) for piece in pieces]))
+    return _encode(_Packed(node, number, [msgspec.Raw(piece) for piece in pieces], after))
 
 
 def unseal(payload: bytes) -> Bundle:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from twisted.logger import Logger
@@ -17,20 +17,21 @@ from twisted.logger import Logger
 from chatd.core.cluster_events import NodeCame, NodeGone
 from chatd.core.events import Entry, Event, Proposal
 from chatd.errors import Exit, OperatorError
-from chatd.journal.bundles import proposals_of, unseal
+from chatd.journal.bundles import Bundle, proposals_of, unseal
 from chatd.journal.commits import Commits
 from chatd.journal.replica import Followed, Replica
 from chatd.journal.sender import Sender
+from chatd.journal.streams import NAMES, has_come
 
 AT_ONCE = 5_000  # events that are written in one transaction
 MOST_AHEAD = 2_000  # messages that were read and not written
 
 
 class Following:
-    """The stream, as far as it has come here. `told(entries, own)` hears what is in the copy; `own` is how many of them
-    are still waited for here. `born(attempt)` and `buried()` hear of this run's own beginning and end.
+    """The streams, as far as they have come here. `told(entries, own)` hears what is in the copy; `own` is how many of
+    them are still waited for here. `born(attempt)` and `buried()` hear of this run's own beginning and end.
 
-    While it `is_held`, what comes waits. `stuck` says why the copy cannot be written.
+    While it `is_held`, what comes in the stream of names waits. `stuck` says why the copy cannot be written.
     """
 
     log = Logger()
@@ -38,7 +39,7 @@ class Following:
     def __init__(
         self,
         replica: Replica,
-        sender: Sender,
+        senders: Sequence[Sender],
         commits: Commits,
         *,
         told: Callable[[list[Entry], int], None],
@@ -47,34 +48,35 @@ class Following:
     ) -> None:
         self.is_held = False
         self.stuck = ""
-        self._replica, self._sender, self._commits = replica, sender, commits
+        self._replica, self._senders, self._commits = replica, senders, commits
         self._told, self._born, self._buried = told, born, buried
-        self._raw: deque[tuple[int, str, bytes]] = deque()
+        self._raw: list[deque[tuple[int, str, bytes]]] = [deque() for _ in senders]
+        self._opened: list[Bundle | None] = [None for _ in senders]  # the first of each, if it has to wait
+        self._reached: list[int] = []
         self._again: list[Followed] = []
 
-    @property
-    def has_room(self) -> bool:
-        """Whether more may be read ahead."""
-        return len(self._raw) < MOST_AHEAD
+    def has_room(self, stream: int) -> bool:
+        """Whether more of a stream may be read ahead."""
+        return len(self._raw[stream]) < MOST_AHEAD
 
     @property
     def is_idle(self) -> bool:
         """Everything that came has been told."""
-        return not self._raw and not self._again
+        return not self._again and not any(self._raw)
 
-    def heard(self, position: int, mark: str, payload: bytes) -> None:
-        """The next message of the stream."""
-        self._raw.append((position, mark, payload))
+    def heard(self, stream: int, position: int, mark: str, payload: bytes, _: bool = True) -> None:
+        """The next message of a stream, as a consumer tells it."""
+        self._raw[stream].append((position, mark, payload))
 
     def step(self) -> bool:
         """Write some of what came, and tell it; whether there was anything to do."""
-        if (self.is_held and not self._again) or self.is_idle:
-            return False
         followed, self._again = self._again or self._next(), []
+        if not followed:
+            return False
         try:
             entries = self._replica.take(followed)
         except (sqlite3.Error, OSError, OperatorError) as error:
-            # The stream has everything: wait until it can be written.
+            # The streams have everything: wait until it can be written.
             if not self.stuck:
                 self.log.error("the copy of the stream cannot be written: {error}", error=str(error))
             self.stuck, self._again = str(error), followed
@@ -87,29 +89,43 @@ class Following:
 
     def _next(self) -> list[Followed]:
         followed: list[Followed] = []
-        count = 0
-        while self._raw and count < AT_ONCE and not self.is_held:
-            followed.append(one := self._read(*self._raw.popleft()))
-            count += len(one.proposals)
-            first = one.proposals[0].event if one.proposals else None
-            if isinstance(first, NodeGone) and first.node == self._sender.node:
-                self._buried()
-            elif isinstance(first, NodeCame) and first.node == self._sender.node:
-                self._born(first.attempt)
+        self._reached = list(self._replica.positions)
+        count, had = 0, -1
+        while had < len(followed) and count < AT_ONCE:  # what comes in one stream may be waited for in another
+            had = len(followed)
+            for stream, raw in enumerate(self._raw):
+                while raw and count < AT_ONCE and not (self.is_held and stream == NAMES):
+                    one = self._read(stream, *raw[0])
+                    if one is None:
+                        break
+                    raw.popleft()
+                    self._reached[stream] = one.position
+                    followed.append(one)
+                    count += len(one.proposals)
+                    if stream == NAMES and one.proposals:
+                        self._see(one.proposals[0].event)
         return followed
 
-    def _read(self, position: int, mark: str, payload: bytes) -> Followed:
-        """What a message says, if it counts."""
-        followed = Followed(position, mark)
+    def _see(self, first: Event) -> None:
+        """This run's own beginning and end are heard of."""
+        if isinstance(first, NodeGone) and first.node == self._senders[NAMES].node:
+            self._buried()
+        elif isinstance(first, NodeCame) and first.node == self._senders[NAMES].node:
+            self._born(first.attempt)
+
+    def _read(self, stream: int, position: int, mark: str, payload: bytes) -> Followed | None:
+        """What a message says, if it counts; None if it comes after something that is not here yet."""
+        followed = Followed(position, mark, stream)
+        sender, runs = self._senders[stream], self._replica.runs
         node, number = _parts(mark)
-        is_own = node == self._sender.node
+        is_own = node == sender.node
         proposals: list[Proposal] | None = None
-        first: Event | None = self._sender.first_of(number) if is_own else None
+        first: Event | None = sender.first_of(number) if is_own else None
         if first is None:
             try:
-                bundle = unseal(payload)
+                bundle = self._opened[stream] or unseal(payload)
             except msgspec.MsgspecError as error:
-                if self._replica.runs.is_next(node, number):
+                if runs.is_next(node, number, stream):
                     raise OperatorError(
                         f"stream message {position}",
                         f"it cannot be read ({error})",
@@ -118,19 +134,23 @@ class Following:
                     ) from error
                 self.log.error("message {position} of the stream is none of ours", position=position)
                 return followed
+            self._opened[stream] = bundle
+            if not has_come(self._reached, bundle.after):
+                return None
+            self._opened[stream] = None
             node, number = bundle.node, bundle.number
             proposals = proposals_of(bundle)
             first = proposals[0].event if proposals else None
-        if not self._replica.runs.takes(node, number, first):
+        if not runs.takes(node, number, first, stream):
             return followed
         if is_own:
-            sent, followed.own = self._sender.came_back(number)
+            sent, followed.own = sender.came_back(number)
             if sent is not None:
                 proposals = sent
-                self._commits.count(len(sent), time.monotonic() - self._sender.last_since)
-            self._sender.send_more()
+                self._commits.count(len(sent), time.monotonic() - sender.last_since)
+            sender.send_more()
         followed.proposals = proposals or ()
-        if position == 1 and isinstance(first, NodeCame):
+        if position == 1 and stream == NAMES and isinstance(first, NodeCame):
             followed.secret = first.secret
         return followed
 
@@ -143,20 +163,20 @@ def _parts(mark: str) -> tuple[str, int]:
 
 
 class Waiters:
-    """Who wants to hear when the stream has come to a place."""
+    """Who wants to hear when the streams have come to a place."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, Callable[[Exception | None], None]]] = []
+        self._waiting: list[tuple[list[int], Callable[[Exception | None], None]]] = []
 
-    def add(self, position: int, call: Callable[[Exception | None], None]) -> None:
-        """Call this when the stream has come there."""
-        self._waiting.append((position, call))
+    def add(self, positions: list[int], call: Callable[[Exception | None], None]) -> None:
+        """Call this when all streams have come there."""
+        self._waiting.append((positions, call))
 
-    def come(self, position: int) -> None:
-        """It has come here."""
+    def come(self, positions: Sequence[int]) -> None:
+        """They have come here."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
-            if one[0] <= position:
+            if has_come(positions, one[0]):
                 one[1](None)
             else:
                 self._waiting.append(one)

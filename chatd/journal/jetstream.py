@@ -28,11 +28,12 @@ from chatd.journal.patrol import Patrol
 from chatd.journal.reader import Readers
 from chatd.journal.replica import Replica
 from chatd.journal.searcher import Searcher
+from chatd.journal.streams import names_of
 
 
 @implementer(IJournal)
 class JetstreamJournal:
-    """A journal in the stream `settings.stream` of the NATS servers at `url`, with a copy at `path`."""
+    """A journal in the stream `settings.stream` of the NATS servers at `url`, or in several, with a copy at `path`."""
 
     log = Logger()
 
@@ -47,8 +48,9 @@ class JetstreamJournal:
         self._searcher = Searcher(path, reactor, Faults())
         self._patrol = Patrol(path)
         self.under_way = 0
+        self.orders = len(names_of(settings.stream, settings.shards))
         call = reactor.callFromThread
-        replica = Replica(path, settings.stream)
+        replica = Replica(path, names_of(settings.stream, settings.shards))
         replica.thinned = self._searcher.freshen
         self._node = Node(
             replica,

@@ -28,6 +28,7 @@ from chatd.journal.replica import Replica
 from chatd.journal.salvage import known_of
 from chatd.journal.schema import SEQ_MASK, event_id
 from chatd.journal.stored import decode_bookmark
+from chatd.journal.streams import names_of
 from chatd.journal.verify import verify
 
 PIECE_BYTES = 200_000
@@ -69,7 +70,7 @@ class _Mover:
         self._heard: SimpleQueue[Any] = SimpleQueue()
         self._on_way = 0
         self._node = Node(
-            Replica(path, settings.stream),
+            Replica(path, names_of(settings.stream, settings.shards)),
             path.parent,
             url=url,
             settings=settings,

@@ -7,11 +7,11 @@ reactor stays what it is. What it tells, it tells on that thread.
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from secrets import token_bytes, token_hex
 from typing import Any
@@ -33,8 +33,9 @@ from chatd.journal.consumer import Consumer
 from chatd.journal.following import Following, Waiters
 from chatd.journal.newcomer import Newcomer, pieces_of
 from chatd.journal.others import BEAT_SECONDS, Others
+from chatd.journal.outlet import Outlet
 from chatd.journal.replica import Replica, machine_of
-from chatd.journal.sender import Sender
+from chatd.journal.streams import NAMES, names_of
 
 LOOK_SECONDS = 0.25
 RETRY_SECONDS = 1.0
@@ -68,29 +69,36 @@ class Node:
         self._secret = secret or token_bytes(32)
         self._url, self._settings = url, settings
         self._opened, self._told, self._ended = opened, told, ended
-        self._sender = Sender(self._publish, self._given_back, hold_seconds=settings.hold_seconds, clock=time.monotonic)
+        self._names = names_of(settings.stream, settings.shards)
+        self._outlet = Outlet(
+            self._names,
+            give_back=lambda entries: told(entries, len(entries)),
+            spawn=self._spawn,
+            places=lambda: list(replica.positions),
+            hold_seconds=settings.hold_seconds,
+        )
         self._others = Others(replica.runs, settings.node_seconds)
         self._newcomer = Newcomer(self._others, settings.node_seconds, self._look_at_start)
         self._following = Following(
-            replica, self._sender, self.commits, told=self._come, born=self._was_born, buried=self._was_given_up
+            replica, self._outlet.senders, self.commits, told=self._come, born=self._was_born, buried=self._was_given_up
         )
         self.failed: OperatorError | None = None
         self._is_due = False
         self._is_open = False
         self._is_ending = False
-        self._trouble = ""
+        self._troubles = ["" for _ in self._names]
         self._waiters = Waiters()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
-        self._consumer: Consumer | None = None
+        self._consumers: list[Consumer] = []
         self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run_thread, name="journal node")
 
     @property
     def is_failing(self) -> bool:
         """Whether what was proposed last could not be stored."""
-        return self._sender.is_failing or bool(self._following.stuck or self.failed)
+        return self._outlet.is_failing or bool(self._following.stuck or self.failed)
 
     # -- for the reactor's thread ---------------------------------------------------------------------------------
 
@@ -100,7 +108,7 @@ class Node:
 
     def put(self, proposals: Sequence[Proposal]) -> None:
         """Publish these."""
-        self._call(self._sender.put, proposals)
+        self._call(self._outlet.put, proposals)
 
     def tell(self, event: Passing) -> None:
         """Tell the other nodes what has no place in the order."""
@@ -112,7 +120,7 @@ class Node:
             self._call(self._shout, f"{self._settings.stream}.welcome.{node}", piece)
 
     def when_up_to_date(self, seconds: float, call: Callable[[Exception | None], None]) -> None:
-        """Call this when everything that is in the stream after so long has been told."""
+        """Call this when everything that is in the streams after so long has been told."""
         self._call(lambda: self._spawn(self._up_to_date(seconds, call)))
 
     def end(self) -> None:
@@ -169,14 +177,13 @@ class Node:
         self._client = client = await servers.connect(
             self._url, settings, disconnected_cb=self._disconnected, reconnected_cb=self._reconnected
         )
-        info = await servers.find_stream(client, settings, is_new=not replica.position, makes=True)
-        await servers.check_history(client, info, replica.position, replica.mark)
-        found = await servers.look(client, info, settings.monitor)
+        infos = await servers.find_streams(client, settings, is_new=not any(replica.positions), makes=True)
+        for info, position, mark in zip(infos, replica.positions, replica.marks, strict=True):
+            await servers.check_history(client, info, position, mark)
+        found = await servers.look(client, infos, settings.monitor)
         servers.check_required(found, settings.require, settings.stream)
         self.durability = found.durability
-        self._sender.most_bytes = min(self._sender.most_bytes, client.max_payload - 1024)
-        self._acks = client.new_inbox()
-        await client.subscribe(f"{self._acks}.*", cb=self._acknowledged)
+        await self._outlet.connect(client)
         await client.subscribe(f"{settings.stream}.passing", cb=self._heard_passing)
         await client.subscribe(f"{settings.stream}.alive", cb=self._heard_alive)
         self.log.info(
@@ -185,20 +192,23 @@ class Node:
             durability=found.durability,
             versions=" ".join(found.versions),
             last=found.last,
-            position=replica.position,
+            position=replica.positions[NAMES],
         )
 
     async def _follow(self) -> None:
-        client, stream = self._client, self._settings.stream
-        self._consumer = Consumer(
-            client,
-            stream,
-            self.replica.position,
-            heard=self._heard,
-            has_room=lambda: self._following.has_room,
-            troubled=self._troubled,
-        )
-        self._spawn(self._consumer.run())
+        self._consumers = [
+            Consumer(
+                self._client,
+                name,
+                self.replica.positions[stream],
+                heard=partial(self._heard, stream),
+                has_room=partial(self._following.has_room, stream),
+                troubled=partial(self._troubled, stream),
+            )
+            for stream, name in enumerate(self._names)
+        ]
+        for consumer in self._consumers:
+            self._spawn(consumer.run())
         self._spawn(self._beat())
         await self._begin_run()
 
@@ -209,9 +219,8 @@ class Node:
         if not self._is_open:
             subject = f"{self._settings.stream}.welcome.{self.run}"
             await self._client.subscribe(subject, cb=self._newcomer.heard)
-        self._sender.is_connected = True
         came = NodeCame(self.run, self._machine, self._secret)
-        self._sender.begin(self.run, Proposal(came, int(time.time() * 1e6)))
+        self._outlet.begin(self.run, Proposal(came, int(time.time() * 1e6)))
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -226,45 +235,25 @@ class Node:
 
     # -- publishing -----------------------------------------------------------------------------------------------
 
-    def _publish(self, mark: str, payload: bytes, number: int | None) -> None:
-        log, reply = servers.log_of(self._settings.stream), "" if number is None else f"{self._acks}.{number}"
-        self._spawn(self._client.publish(log, payload, reply=reply, headers={"Nats-Msg-Id": mark}))
-
     def _shout(self, subject: str, payload: bytes) -> None:
         if self._client is not None and self._client.is_connected:
             self._spawn(self._client.publish(subject, payload))
 
-    async def _acknowledged(self, message: Any) -> None:
-        number = int(message.subject.rpartition(".")[2])
-        try:
-            is_taken = "error" not in json.loads(message.data)
-        except ValueError:  # nobody answers for the stream just now
-            is_taken = False
-        if is_taken:
-            self._sender.taken(number)
-        else:
-            self._sender.not_taken(number)
-
-    def _given_back(self, entries: list[Entry]) -> None:
-        self._told(entries, len(entries))
-
     async def _disconnected(self) -> None:
-        self._sender.is_connected = False
+        self._outlet.disconnected()
         if not self._is_ending:
             self.log.warn("no connection to NATS")
 
     async def _reconnected(self) -> None:
         self.log.info("connected to NATS again")
-        self._sender.is_connected = True
-        self._sender.go_back(is_sure=True)
-        self._sender.send_more()
-        if self._consumer is not None:
-            self._consumer.restart()
+        self._outlet.reconnected()
+        for consumer in self._consumers:
+            consumer.restart()
 
     # -- following ------------------------------------------------------------------------------------------------
 
-    def _heard(self, position: int, mark: str, payload: bytes, is_last: bool) -> None:
-        self._following.heard(position, mark, payload)
+    def _heard(self, stream: int, position: int, mark: str, payload: bytes, is_last: bool) -> None:
+        self._following.heard(stream, position, mark, payload)
         (self._apply if is_last and self._is_open else self._apply_soon)()
 
     def _apply_soon(self) -> None:
@@ -285,25 +274,26 @@ class Node:
         except OperatorError as error:
             self._give_up(error)
             return
-        if self._consumer is not None and self._loop is not None:
-            self._consumer.more()
-            if self._following.stuck:
-                self._loop.call_later(RETRY_SECONDS, self._apply_soon)
+        for consumer in self._consumers:
+            consumer.more()
+        if self._following.stuck and self._loop is not None:
+            self._loop.call_later(RETRY_SECONDS, self._apply_soon)
 
     def _come(self, entries: list[Entry], own: int) -> None:
+        self._outlet.made(entries)
         if self._is_ending:  # its own end is nothing to be told
             entries = [entry for entry in entries if not isinstance(entry.event, NodeGone)]
         if self._is_open and (entries or own):
             self._told(entries, own)
-        self._waiters.come(self.replica.position)
+        self._waiters.come(self.replica.positions)
 
-    def _troubled(self, error: Exception | None) -> None:
-        said = "" if error is None else str(error) or type(error).__name__
-        if said and said != self._trouble:
-            self.log.error("the stream cannot be read: {error}", error=said)
-        elif not said and self._trouble:
-            self.log.info("the stream can be read again")
-        self._trouble = said
+    def _troubled(self, stream: int, error: Exception | None) -> None:
+        said, before = "" if error is None else str(error) or type(error).__name__, self._troubles[stream]
+        if said and said != before:
+            self.log.error("stream {stream} cannot be read: {error}", stream=self._names[stream], error=said)
+        elif not said and before:
+            self.log.info("stream {stream} can be read again", stream=self._names[stream])
+        self._troubles[stream] = said
 
     def _give_up(self, error: OperatorError) -> None:
         """Nothing can be followed any more: this is the end of it."""
@@ -321,10 +311,10 @@ class Node:
             snapshot = structs.replace(self.replica.snapshot(), present=structs.replace(present, nodes=nodes))
             self._is_open, self._following.is_held = True, False
             self._opened(snapshot)
-            self._sender.put([])  # from now on there may be sessions here
+            self._outlet.put([])  # from now on there may be sessions here
         elif (events := self._newcomer.proposals(self.run, self._machine)) is not None:
             self._following.is_held = False
-            self._sender.put([Proposal(event, int(time.time() * 1e6)) for event in events])
+            self._outlet.put([Proposal(event, int(time.time() * 1e6)) for event in events])
         else:
             return
         self._apply_soon()
@@ -340,7 +330,7 @@ class Node:
         if self._is_ending:
             return
         self.log.error("the other nodes took this one for dead: everybody here has to come again")
-        self._sender.end_run()
+        self._outlet.end_run()
         self._spawn(self._begin_run())
 
     # -- the others -----------------------------------------------------------------------------------------------
@@ -355,7 +345,7 @@ class Node:
             if self._is_open:
                 self.log.warn("node {node} is silent, and taken for dead", node=silent)
                 gone = NodeGone(silent, "its server is gone")
-                self._sender.put([Proposal(gone, int(time.time() * 1e6))])
+                self._outlet.put([Proposal(gone, int(time.time() * 1e6))])
 
     async def _heard_passing(self, message: Any) -> None:
         with suppress(msgspec.MsgspecError):
@@ -365,35 +355,37 @@ class Node:
 
     async def _up_to_date(self, seconds: float, call: Callable[[Exception | None], None]) -> None:
         await asyncio.sleep(seconds)
+        manager = self._client.jsm(timeout=END_SECONDS)
         try:
-            info = await self._client.jsm(timeout=END_SECONDS).stream_info(self._settings.stream)
+            infos = await asyncio.gather(*(manager.stream_info(name) for name in self._names))
         except (TimeoutError, NatsError, OSError) as error:
             call(error)
             return
-        self._waiters.add(info.state.last_seq, call)
-        self._waiters.come(self.replica.position)
+        self._waiters.add([info.state.last_seq for info in infos], call)
+        self._waiters.come(self.replica.positions)
 
     # -- from time to time, and at the end ------------------------------------------------------------------------
 
     def _look(self) -> None:
-        self._sender.look()
+        self._outlet.look()
         if not self._is_open:
             self._look_at_start()
-        if not self._is_open and self._newcomer.is_stuck(self.replica.position):
-            why = f"it neither takes nor gives anything ({self._trouble or 'too few of its servers are there'})"
+        if not self._is_open and self._newcomer.is_stuck(sum(self.replica.positions)):
+            trouble = next(filter(None, self._troubles), "too few of its servers are there")
+            why = f"it neither takes nor gives anything ({trouble})"
             stream = f"stream {self._settings.stream}"
             self._give_up(OperatorError(stream, why, "see the log of nats-server", Exit.UNAVAILABLE))
 
     def _begin_end(self) -> None:
         self._is_ending = True
         if self._is_open:
-            self._sender.put([Proposal(NodeGone(self.run, "the server is stopping"), int(time.time() * 1e6))])
+            self._outlet.put([Proposal(NodeGone(self.run, "the server is stopping"), int(time.time() * 1e6))])
         if self._stop is not None:
             self._stop.set()
 
     async def _finish(self) -> None:
         deadline = time.monotonic() + END_SECONDS
-        while time.monotonic() < deadline and self._is_open and not (self._sender.is_idle and self._following.is_idle):
-            self._sender.look()
+        while time.monotonic() < deadline and self._is_open and not (self._outlet.is_idle and self._following.is_idle):
+            self._outlet.look()
             await asyncio.sleep(0.01)
-        self._sender.end_run()
+        self._outlet.end_run()

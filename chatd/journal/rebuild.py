@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from chatd.journal import schema, servers
 from chatd.journal.commits import Commits
 from chatd.journal.consumer import Consumer
 from chatd.journal.following import Following
-from chatd.journal.replica import Replica, place_in
+from chatd.journal.replica import Replica, places_in
 from chatd.journal.sender import Sender
+from chatd.journal.streams import has_come, names_of
 
 TELL_SECONDS = 5.0
 SILENT_SECONDS = 30.0
@@ -33,23 +34,25 @@ def examine(url: str, settings: Any, path: Path) -> servers.Found:
 
 
 async def _examine(url: str, settings: Any, path: Path) -> servers.Found:
-    position, mark = _progress(path)
+    places = _progress(path, settings.shards)
     client = await servers.connect(url, settings)
     try:
-        info = await servers.find_stream(client, settings, is_new=not position)
-        await servers.check_history(client, info, position, mark)
-        return await servers.look(client, info, settings.monitor)
+        infos = await servers.find_streams(client, settings, is_new=not any(position for position, _ in places))
+        for info, (position, mark) in zip(infos, places, strict=True):
+            await servers.check_history(client, info, position, mark)
+        return await servers.look(client, infos, settings.monitor)
     finally:
         await client.close()
 
 
-def _progress(path: Path) -> tuple[int, str]:
-    """How far a copy has come, and the id of the message there."""
+def _progress(path: Path, shards: int) -> list[tuple[int, str]]:
+    """How far a copy has come in each stream, and the id of the message there."""
+    streams = len(names_of("", shards))
     if not path.exists():
-        return 0, ""
+        return places_in({}, streams)
     connection = schema.connect_known(path)
     try:
-        return place_in(dict(connection.execute("SELECT key, value FROM meta")))
+        return places_in(dict(connection.execute("SELECT key, value FROM meta")), streams)
     finally:
         connection.close()
 
@@ -79,43 +82,50 @@ ENDINGS = ("-wal", "-shm")
 
 async def _fill(path: Path, url: str, settings: Any, tell: Callable[[str], None]) -> int:
     client = await servers.connect(url, settings)
-    replica = Replica(path, settings.stream)
+    names = names_of(settings.stream, settings.shards)
+    replica = Replica(path, names)
     replica.open()
-    reading = None
+    reading: list[asyncio.Future[None]] = []
     try:
-        info = await servers.find_stream(client, settings, is_new=True)
-        await servers.check_history(client, info, 0, "")
-        sender = Sender(_nothing, _nothing, hold_seconds=1.0, clock=time.monotonic)
-        following = Following(replica, sender, Commits(), told=_nothing, born=_nothing, buried=_nothing)
-        trouble: list[Exception | None] = [None]
-        consumer = Consumer(
-            client,
-            settings.stream,
-            0,
-            heard=lambda position, mark, payload, _: following.heard(position, mark, payload),
-            has_room=lambda: following.has_room,
-            troubled=lambda error: trouble.__setitem__(0, error),
-        )
-        reading = asyncio.ensure_future(consumer.run())
-        last, told_at, moved_at = info.state.last_seq, time.monotonic(), time.monotonic()
-        while replica.position < last:
-            await asyncio.sleep(0 if following.step() else 0.01)
-            consumer.more()
+        infos = await servers.find_streams(client, settings, is_new=True)
+        for info in infos:
+            await servers.check_history(client, info, 0, "")
+        senders = [Sender(_nothing, _nothing, hold_seconds=1.0, clock=time.monotonic) for _ in names]
+        following = Following(replica, senders, Commits(), told=_nothing, born=_nothing, buried=_nothing)
+        troubles: dict[str, Exception | None] = {}
+        consumers = [
+            Consumer(
+                client,
+                name,
+                0,
+                heard=partial(following.heard, stream),
+                has_room=partial(following.has_room, stream),
+                troubled=partial(troubles.__setitem__, name),
+            )
+            for stream, name in enumerate(names)
+        ]
+        reading = [asyncio.ensure_future(consumer.run()) for consumer in consumers]
+        lasts = [info.state.last_seq for info in infos]
+        told_at = moved_at = time.monotonic()
+        while not has_come(replica.positions, lasts):
+            has_moved = following.step()
+            await asyncio.sleep(0 if has_moved else 0.01)
+            for consumer in consumers:
+                consumer.more()
             now = time.monotonic()
-            if not following.is_idle:
+            if has_moved:
                 moved_at = now
             if now - moved_at > SILENT_SECONDS:
-                why = str(trouble[0] or "it does not answer")
+                why = next((str(error) for error in troubles.values() if error), "it does not answer")
                 raise OperatorError(f"stream {settings.stream}", f"it cannot be read ({why})", "", Exit.UNAVAILABLE)
             if now - told_at > TELL_SECONDS:
                 told_at = now
-                tell(f"{replica.position:,} of {last:,} messages")
-        return replica.position
+                tell(f"{sum(replica.positions):,} of {sum(lasts):,} messages")
+        return sum(replica.positions)
     finally:
-        if reading is not None:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
+        for one in reading:
+            one.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
         await client.close()
         replica.close()
 

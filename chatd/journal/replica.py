@@ -23,39 +23,42 @@ from chatd.journal.batch import Batch
 from chatd.journal.order import not_stored, settle
 from chatd.journal.runs import Runs
 from chatd.journal.store import Store
+from chatd.journal.streams import NAMES
 
 POSITION = "position"
-"""The key in `meta` of the place in the stream, and of the id of the message there: `17 ID`."""
+"""The key in `meta` of the place in the stream, and of the id of the message there: `17 ID`. With several streams there
+are `position 1`, `position 2` and so on beside it."""
 
 MOST_UNKEPT = 500
 """So many messages in which nothing was stored may be read again after a crash."""
 
 
 class Followed(Struct):
-    """A message of the stream that was read: its place and id, and what it proposes, if it counts.
+    """A message of a stream that was read: its place and id, and what it proposes, if it counts.
 
     `own`: how many of them this node's hub still waits for. `secret`: the cluster's, in the first message.
     """
 
     position: int
     mark: str
+    stream: int = NAMES
     proposals: Sequence[Proposal] = ()
     own: int = 0
     secret: bytes = b""
 
 
 class Replica(Store):
-    """A copy at `path` of the stream called so. Used by one thread."""
+    """A copy at `path` of the streams called so. Used by one thread."""
 
     follows = True
 
-    def __init__(self, path: Path, stream: str) -> None:
+    def __init__(self, path: Path, streams: Sequence[str]) -> None:
         super().__init__(path, "normal")
-        self.position = 0
-        self.mark = ""
+        self.positions = [0 for _ in streams]
+        self.marks = ["" for _ in streams]
         self.runs = Runs()
-        self._stream = stream
-        self._kept = 0
+        self._stream = streams[NAMES]
+        self._kept = list(self.positions)
         self._is_marked = False
         self._secret = b""
 
@@ -72,8 +75,9 @@ class Replica(Store):
             self._let_go()
             why = f"it is a copy of the stream {stream}, not of {self._stream}"
             raise OperatorError(f"journal {self._path}", why, "see journal.stream, or move it away", Exit.SETTINGS)
-        self.position, self.mark = place_in(meta)
-        self._kept = self.position
+        places = places_in(meta, len(self.positions))
+        self.positions, self.marks = [place for place, _ in places], [mark for _, mark in places]
+        self._kept = list(self.positions)
         self._is_marked = stream is not None
         self.runs.load(meta)
         return snapshot
@@ -86,6 +90,7 @@ class Replica(Store):
         try:
             connection = self._connection or self._reconnect()
             batch = Batch(connection, self._counters, self._rooms, proposals)
+            batch.is_by_room = len(self.positions) > 1  # in two streams nothing is said before or after
             entries = settle(proposals, batch)
             self._write(connection, batch, followed)
         except (sqlite3.Error, OperatorError, OSError):
@@ -103,20 +108,30 @@ class Replica(Store):
             self.thinned(rooms)
         return entries
 
-    def _write(self, connection: sqlite3.Connection, batch: Batch, followed: Sequence[Followed]) -> None:
-        last = followed[-1]
+    def _write(
+        self, connection: sqlite3.Connection, batch: Batch, followed: Sequence[Followed], *, at_once: bool = False
+    ) -> None:
+        lasts = {one.stream: one for one in followed}
         self._secret = next((one.secret for one in followed if one.secret), self._secret)
-        if not batch.is_empty or self._secret or last.position - self._kept > MOST_UNKEPT:
-            batch.meta = self._progress(last)
+        is_far = any(last.position - self._kept[stream] > MOST_UNKEPT for stream, last in lasts.items())
+        if at_once or is_far or self._secret or not batch.is_empty:
+            batch.meta = self._progress(lasts)
             connection.execute("BEGIN IMMEDIATE")
             batch.write()
             connection.execute("COMMIT")
-            self._kept, self._secret, self._is_marked = last.position, b"", True
+            for stream in range(len(self.positions)):
+                self._kept[stream] = lasts[stream].position if stream in lasts else self.positions[stream]
+            self._secret, self._is_marked = b"", True
             self.runs.are_kept()
-        self.position, self.mark = last.position, last.mark
+        for stream, last in lasts.items():
+            self.positions[stream], self.marks[stream] = last.position, last.mark
 
-    def _progress(self, last: Followed) -> dict[str, Any]:
-        progress: dict[str, Any] = {POSITION: f"{last.position} {last.mark}"}
+    def _progress(self, lasts: Mapping[int, Followed]) -> dict[str, Any]:
+        progress: dict[str, Any] = {}
+        for stream, kept in enumerate(self._kept):
+            last = lasts.get(stream) or Followed(self.positions[stream], self.marks[stream])
+            if last.position != kept:
+                progress[key_of(stream)] = f"{last.position} {last.mark}"
         if not self._is_marked:
             progress[schema.STREAM] = self._stream
         if self._secret:
@@ -125,19 +140,27 @@ class Replica(Store):
 
     def close(self) -> None:
         """Keep how far it has come, and let the file go."""
-        if self._connection is not None and self.position > self._kept:
+        if self._connection is not None and self.positions != self._kept:
             batch = Batch(self._connection, {}, self._rooms, [])
             try:
-                self._write(self._connection, batch, [Followed(self.position, self.mark, secret=self._secret)])
+                self._write(self._connection, batch, [], at_once=True)
             except sqlite3.Error as error:
                 self.log.error("cannot keep how far the copy has come: {error}", error=str(error))
         super().close()
 
 
-def place_in(meta: Mapping[str, Any]) -> tuple[int, str]:
-    """How far a copy has come, and the id of the message there."""
-    position, _, mark = meta.get(POSITION, "0 ").partition(" ")
-    return int(position), mark
+def key_of(stream: int) -> str:
+    """The key in `meta` of the place in a stream."""
+    return f"{POSITION} {stream}" if stream else POSITION
+
+
+def places_in(meta: Mapping[str, Any], streams: int) -> list[tuple[int, str]]:
+    """How far a copy has come in each of so many streams, and the id of the message there."""
+    found = []
+    for stream in range(streams):
+        position, _, mark = meta.get(key_of(stream), "0 ").partition(" ")
+        found.append((int(position), mark))
+    return found
 
 
 def machine_of(folder: Path) -> str:

@@ -13,9 +13,13 @@ from msgspec import Struct
 
 from chatd.core.cluster_events import NodeCame, NodeGone
 from chatd.core.events import Event
+from chatd.journal.streams import NAMES
 
 KEY = "run "
 """What the keys of runs begin with in `meta`."""
+
+COUNT = "bundle "
+"""The same for the last bundle of a run in another stream than that of names: `bundle STREAM RUN`."""
 
 
 class Run(Struct):
@@ -35,6 +39,8 @@ class Runs:
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
         self._changed: set[str] = set()
+        self._last: dict[str, int] = {}  # by `STREAM RUN`
+        self._moved: set[str] = set()
 
     def load(self, meta: Mapping[str, Any]) -> None:
         """Take up what a copy keeps."""
@@ -42,15 +48,19 @@ class Runs:
             if key.startswith(KEY):
                 machine, last, state = value.split()
                 self._runs[key.removeprefix(KEY)] = Run(machine, int(last), state)
+            elif key.startswith(COUNT):
+                self._last[key.removeprefix(COUNT)] = int(value)
 
     def changed(self) -> dict[str, str]:
         """What is to be kept of what has changed since `are_kept`."""
         runs = [(node, self._runs[node]) for node in sorted(self._changed)]
-        return {KEY + node: f"{run.machine} {run.last} {run.state}" for node, run in runs}
+        kept = {KEY + node: f"{run.machine} {run.last} {run.state}" for node, run in runs}
+        return kept | {COUNT + key: str(self._last[key]) for key in sorted(self._moved)}
 
     def are_kept(self) -> None:
         """What has changed is kept."""
         self._changed.clear()
+        self._moved.clear()
 
     def here(self) -> dict[str, str]:
         """The runs that are not over, each with its node."""
@@ -60,13 +70,25 @@ class Runs:
         """The other runs that can have sessions."""
         return [one for one, run in self._runs.items() if run.state == "on" and one != node]
 
-    def is_next(self, node: str, number: int) -> bool:
+    def is_next(self, node: str, number: int, stream: int = NAMES) -> bool:
         """Whether a bundle with this number would count now."""
+        if stream != NAMES:
+            return number == self._last.get(f"{stream} {node}", 0) + 1
         run = self._runs.get(node)
         return number == 1 if run is None else run.state != "over" and number == run.last + 1
 
-    def takes(self, node: str, number: int, first: Event | None) -> bool:
-        """Whether a bundle counts; `first` is the first event in it."""
+    def takes(self, node: str, number: int, first: Event | None, stream: int = NAMES) -> bool:
+        """Whether a bundle counts; `first` is the first event in it.
+
+        Which runs are over is said in the stream of names. In the others nothing says before or after that, so there
+        what comes in its order counts, however late: it was said, and nobody has been told that it was not.
+        """
+        if stream != NAMES:
+            if not self.is_next(node, number, stream):
+                return False
+            self._last[f"{stream} {node}"] = number
+            self._moved.add(f"{stream} {node}")
+            return True
         run = self._runs.get(node)
         if run is None:
             if number != 1 or type(first) is not NodeCame or first.node != node:

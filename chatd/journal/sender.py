@@ -48,7 +48,9 @@ class Sender:
     """Publishes what is put, within the bounds of `hold_seconds` and of `most_bytes` a bundle.
 
     `publish(id, payload, number)` and `give_back(entries)` are its ways out. What is published for the first time is
-    acknowledged by its coming back, and the `number` is None; only what seems lost is asked after.
+    acknowledged by its coming back, and the `number` is None; only what seems lost is asked after. `after` says how far
+    this node has come in each stream, if there are several; what was sent into that of names counts for nothing once
+    its run is over, and in the others it does.
     """
 
     log = Logger()
@@ -60,6 +62,8 @@ class Sender:
         *,
         hold_seconds: float,
         clock: Callable[[], float],
+        after: Callable[[], list[int]] = list,
+        is_names: bool = True,
     ) -> None:
         self.node = ""
         self.most_bytes = 1 << 19
@@ -69,6 +73,8 @@ class Sender:
         self._give_back = give_back
         self._hold = hold_seconds
         self._clock = clock
+        self._after = after
+        self._is_names = is_names
         self._number = 0
         self._round = 0
         self._waiting: deque[tuple[float, list[Proposal]]] = deque()
@@ -81,11 +87,12 @@ class Sender:
         """Everything has come back."""
         return not self._waiting and not self._on_way
 
-    def begin(self, node: str, came: Proposal) -> None:
-        """A run begins: nothing counts before it is known."""
+    def begin(self, node: str, came: Proposal | None) -> None:
+        """A run begins; where it has to be known before anything counts, `came` is the first that is said."""
         self.node, self._number, self._round = node, 0, 0
         self._on_way.clear()
-        self._waiting.appendleft((self._clock(), [came]))
+        if came is not None:
+            self._waiting.appendleft((self._clock(), [came]))
         self.send_more()
 
     def put(self, proposals: Sequence[Proposal]) -> None:
@@ -115,7 +122,7 @@ class Sender:
     def _send(self, sent: Sent) -> None:
         is_first = not sent.at
         sent.at, sent.is_taken = self._clock(), False
-        payload = seal(self.node, sent.number, sent.pieces)
+        payload = seal(self.node, sent.number, sent.pieces, self._after())
         self._publish(f"{self.node}.{sent.number}.{self._round}", payload, None if is_first else sent.number)
 
     # -- what comes back --------------------------------------------------------------------------------------
@@ -197,13 +204,14 @@ class Sender:
             self._give_back(given_up)
 
     def end_run(self) -> None:
-        """This run is over: what has not come back by now never will."""
+        """This run is over: what is not on its way by now will never come back."""
         self.node = ""
-        lost = [one for sent in self._on_way.values() for one in sent.proposals]
-        lost += [one for _, some in self._waiting for one in some]
+        code = Code.STORE_UNAVAILABLE if self._is_names else Code.OUTCOME_UNKNOWN
+        lost = [refused(one, code) for sent in self._on_way.values() for one in sent.proposals]
+        lost += [refused(one, Code.STORE_UNAVAILABLE) for _, some in self._waiting for one in some]
         self._on_way.clear()
         self._waiting.clear()
-        self._give_back([refused(one, Code.STORE_UNAVAILABLE) for one in lost])
+        self._give_back(lost)
 
 
 def _lasts(proposal: Proposal) -> bool:

@@ -22,23 +22,26 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError
 
 from chatd.errors import Exit, OperatorError
+from chatd.journal.streams import NAMES, names_of, subject_of
 
 CONNECT_SECONDS = 2
 AGAIN_SECONDS = 0.25
 PING_SECONDS = 1
 MONITOR_SECONDS = 2.0
 API_SECONDS = 5.0
-NOT_CLUSTERED = 10074
-"""JetStream's error for replicas where there is one server only."""
+SHARDS = "chatd: shards="
+"""What the description of a stream begins with whose rooms are in others; the number of those follows."""
 
 
 class Found(Struct, frozen=True):
-    """A stream as its servers tell of it: how many keep it, whether each write is synced, and what it holds."""
+    """The streams as their servers tell of them: how many keep each, whether each write is synced, the first and the
+    last message of that of names, and how many there are in all."""
 
     replicas: int
     is_synced: bool
     first: int
     last: int
+    messages: int
     versions: tuple[str, ...]
 
     @property
@@ -136,25 +139,66 @@ async def connect(url: str, settings: Any, **callbacks: Any) -> Any:
         ) from error
 
 
-async def find_stream(client: Any, settings: Any, *, is_new: bool, makes: bool = False) -> Any:
-    """What the servers tell of the stream. Raises `OperatorError` if it is not there, unless it `is_new` here and this
-    one `makes` it."""
-    name = settings.stream
+async def find_streams(client: Any, settings: Any, *, is_new: bool, makes: bool = False) -> list[Any]:
+    """What the servers tell of each stream. Raises `OperatorError` if they are not there, unless all is new here and
+    this one `makes` them; and if they are not as many as `journal.shards` says."""
+    names = names_of(settings.stream, settings.shards)
     manager = client.jsm(timeout=API_SECONDS)
+    name = names[NAMES]
     try:
-        try:
-            return await manager.stream_info(name)
-        except NotFoundError:
+        found = await _info(manager, name)
+        if found is None:
             if not is_new:
                 why = "it is gone, though this node has a copy of what was in it"
                 remedy = "bring the servers' files back; only if that cannot be, see docs/how-to/cluster.md"
-                raise OperatorError(f"stream {name}", why, remedy, Exit.DISK) from None
+                raise OperatorError(f"stream {name}", why, remedy, Exit.DISK)
             if not makes:
                 remedy = "the first node that starts makes it"
-                raise OperatorError(f"stream {name}", "it is not there", remedy, Exit.UNAVAILABLE) from None
-            return await _make(manager, client, settings)
+                raise OperatorError(f"stream {name}", "it is not there", remedy, Exit.UNAVAILABLE)
+            return await _make_all(manager, client, settings)
+        _check_shards(found, settings)
+        infos = [found]
+        for name in names[1:]:
+            found = await _info(manager, name)
+            if found is None:
+                remedy = "bring the servers' files back: see docs/how-to/cluster.md"
+                raise OperatorError(f"stream {name}", "it is gone, and the others are there", remedy, Exit.DISK)
+            infos.append(found)
+        return infos
     except (TimeoutError, NatsError) as error:
         raise _silent(name, error) from error
+
+
+async def _make_all(manager: Any, client: Any, settings: Any) -> list[Any]:
+    """Make the streams, that of names last: where it is, all are."""
+    names = names_of(settings.stream, settings.shards)
+    rooms = [await _make(manager, client, settings, number) for number in range(1, len(names))]
+    used = next((info for info in rooms if info.state.last_seq), None)
+    if used is not None and await _info(manager, names[NAMES]) is None:
+        why = f"it is gone, and {used.config.name}, which belongs to it, has {used.state.last_seq} messages"
+        remedy = "bring the servers' files back: see docs/how-to/cluster.md"
+        raise OperatorError(f"stream {names[NAMES]}", why, remedy, Exit.DISK)
+    return [await _make(manager, client, settings, NAMES), *rooms]
+
+
+async def _info(manager: Any, name: str) -> Any:
+    try:
+        return await manager.stream_info(name)
+    except NotFoundError:
+        return None
+
+
+def _check_shards(info: Any, settings: Any) -> None:
+    """A room that is looked for in another stream than before would begin anew."""
+    _, _, shards = (info.config.description or "").partition(SHARDS)
+    if (shards or "1") != str(settings.shards):
+        rooms = f"in {shards} others" if shards else "in it, with everything"
+        raise OperatorError(
+            f"stream {info.config.name}",
+            f"its rooms are {rooms}, and journal.shards is {settings.shards}",
+            f"set journal.shards to {shards or 1}; to have another number, move: see docs/how-to/cluster.md",
+            Exit.SETTINGS,
+        )
 
 
 def _silent(stream: str, error: Exception) -> OperatorError:
@@ -163,11 +207,12 @@ def _silent(stream: str, error: Exception) -> OperatorError:
     return OperatorError(f"stream {stream}", f"JetStream does not answer ({why})", remedy, Exit.UNAVAILABLE)
 
 
-async def _make(manager: Any, client: Any, settings: Any) -> Any:
-    name = settings.stream
+async def _make(manager: Any, client: Any, settings: Any, number: int) -> Any:
+    name = names_of(settings.stream, settings.shards)[number]
     config = StreamConfig(
         name=name,
-        subjects=[log_of(name)],
+        description=f"{SHARDS}{settings.shards}" if settings.shards > 1 else None,
+        subjects=[subject_of(settings.stream, number)],
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.NEW,
@@ -189,11 +234,6 @@ async def _make(manager: Any, client: Any, settings: Any) -> Any:
 def is_cluster(client: Any) -> bool:
     """Whether the server is one of several."""
     return bool(client._server_info.get("cluster"))
-
-
-def log_of(stream: str) -> str:
-    """The subject of the stream's messages."""
-    return f"{stream}.log"
 
 
 async def check_history(client: Any, info: Any, position: int, mark: str) -> None:
@@ -221,20 +261,26 @@ async def check_history(client: Any, info: Any, position: int, mark: str) -> Non
         raise OperatorError(f"stream {name}", why, "see journal.url and journal.stream", Exit.DISK)
 
 
-async def look(client: Any, info: Any, monitors: Sequence[str]) -> Found:
-    """How surely the stream is kept. Whether its servers sync each write only their monitors tell (`http_port`)."""
-    cluster = info.cluster
-    peers = {one.name for one in (cluster.replicas or ())} if cluster is not None else set()
-    if cluster is not None and cluster.leader:
-        peers.add(cluster.leader)
+async def look(client: Any, infos: Sequence[Any], monitors: Sequence[str]) -> Found:
+    """How surely the streams are kept, the least sure of them. Whether its servers sync each write only their monitors
+    tell (`http_port`)."""
     answers = await asyncio.gather(*(asyncio.to_thread(_monitor, address) for address in monitors))
     servers = {answer.get("server_name", ""): answer for answer in answers}
     servers |= {answer.get("server_id", ""): answer for answer in answers}
-    known = [servers[peer] for peer in peers if peer in servers]
-    is_synced = bool(peers) and len(known) == len(peers) and all(map(_syncs, known))
-    versions = sorted({str(client._server_info.get("version", "")), *(one.get("version", "") for one in known)})
-    state = info.state
-    return Found(info.config.num_replicas or 1, is_synced, state.first_seq, state.last_seq, tuple(versions))
+    versions = {str(client._server_info.get("version", ""))}
+    is_synced = True
+    for info in infos:
+        cluster = info.cluster
+        peers = {one.name for one in (cluster.replicas or ())} if cluster is not None else set()
+        if cluster is not None and cluster.leader:
+            peers.add(cluster.leader)
+        known = [servers[peer] for peer in peers if peer in servers]
+        is_synced = is_synced and bool(peers) and len(known) == len(peers) and all(map(_syncs, known))
+        versions |= {one.get("version", "") for one in known}
+    replicas = min(info.config.num_replicas or 1 for info in infos)
+    state = infos[NAMES].state
+    count = sum(info.state.messages for info in infos)
+    return Found(replicas, is_synced, state.first_seq, state.last_seq, count, tuple(sorted(versions)))
 
 
 def _monitor(address: str) -> dict[str, Any]:

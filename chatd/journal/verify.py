@@ -201,16 +201,18 @@ class _Walk:
             self._fault(where, "it cannot be found by its msg_id")
 
     def repeated(self) -> None:
-        """Every `msg_id` that its author has twice."""
+        """Every `msg_id` that its author has twice; in a copy of several streams, in one room."""
+        places = "SELECT 1 FROM meta WHERE key GLOB 'position [0-9]*'"
         keys = "SELECT msg_key FROM events WHERE msg_key IS NOT NULL GROUP BY msg_key HAVING count(*) > 1"
         names = {}
         with self._looking("msg_ids"):
             names = dict(self._connection.execute("SELECT no, name FROM rooms"))
+            is_by_room = self._connection.execute(places).fetchone() is not None
             for (key,) in self._connection.execute(keys).fetchall():
-                seen: dict[tuple[str, str], str] = {}
+                seen: dict[tuple[str, ...], str] = {}
                 for number, blob in self._connection.execute("SELECT id, event FROM events WHERE msg_key = ?", (key,)):
                     where = f"{names.get(number >> SEQ_BITS) or number >> SEQ_BITS} {number & SEQ_MASK}"
-                    self._is_repeated(where, blob, seen)
+                    self._is_repeated(where, blob, seen, is_by_room)
 
     def accounts(self) -> None:
         """Every account, and what is kept of its password."""
@@ -219,10 +221,10 @@ class _Walk:
             for where, what in chain(accounts.faults(self._connection), rulings.faults(self._connection)):
                 self._fault(where, what)
 
-    def _is_repeated(self, where: str, blob: bytes, seen: dict[tuple[str, str], str]) -> None:
+    def _is_repeated(self, where: str, blob: bytes, seen: dict[tuple[str, ...], str], is_by_room: bool) -> None:
         try:
             event: Any = decode(blob)
-            who = (event.author, event.msg_id)
+            who = (event.author, event.msg_id, event.room_id if is_by_room else "")
         except (MsgspecError, TypeError, AttributeError):
             return  # that was told before
         if who in seen:

@@ -19,7 +19,7 @@ from chatd.journal import open_journal
 from chatd.settings import JournalSettings
 from tests.support.nats import NatsServer
 
-KINDS = ("memory:", "sqlite:", "nats:")
+KINDS = ("memory:", "sqlite:", "nats:", "nats+shards:")
 
 
 class Followed:
@@ -92,14 +92,15 @@ OpenJournal = Callable[[str], Awaitable[Followed]]
 def opens(tmp_path: Path, stream: str, request: pytest.FixtureRequest) -> Iterator[OpenJournal]:
     """Opens the journal that a URL names, in this test's own folder; closes it with the test.
 
-    `nats:` is a stream of its own on the server for tests.
+    `nats:` is a stream of its own on the server for tests, `nats+shards:` one for names and three for rooms.
     """
     opened: list[Followed] = []
 
     async def open_it(url: str) -> Followed:
-        if url == "nats:":
+        shards = 3 if url == "nats+shards:" else 1
+        if url.startswith("nats"):
             url = request.getfixturevalue("nats_server").url
-        settings = JournalSettings(stream=stream, hold_seconds=60)
+        settings = JournalSettings(stream=stream, shards=shards, hold_seconds=60)
         followed = Followed(open_journal(url, reactor=reactor, settings=settings, data_dir=tmp_path))
         opened.append(followed)
         return await followed.open()

@@ -64,7 +64,7 @@ def fates(entries: list[Entry]) -> list[Any]:
 )
 @pytest_twisted.ensureDeferred
 async def test_a_msg_id_makes_a_repetition_harmless(
-    followed: Any, first: Event, again: Event, fate: Any, together: bool
+    followed: Any, first: Any, again: Any, fate: Any, together: bool
 ) -> None:
     """The second comes back with the place of the first, or is refused if it is something else."""
     await followed.happen(LOBBY, OPS, said("a message to relate to", author="u-old"))
@@ -73,6 +73,9 @@ async def test_a_msg_id_makes_a_repetition_harmless(
     else:
         entries = await followed.happen(first, time=5_000) + await followed.happen(again, time=6_000)
     wanted = fate + 1 if isinstance(fate, int) else (fate[0], fate[1] + 1) if isinstance(fate, tuple) else fate
+    if followed.journal.orders > 1 and first.room_id != again.room_id:
+        assert sorted(fates(entries)) == [1, 2]  # between two rooms nothing is before or after
+        return
     assert fates(entries) == [2, wanted]
     if entries[1].fate is Fate.REPEATED:
         assert entries[1].time == 5_000
@@ -85,7 +88,8 @@ async def test_a_message_is_the_same_when_it_was_redacted_meanwhile(followed: An
     await followed.happen(LOBBY, OPS, said("hi", "1"), related("redact", 1, "2"))
     repeated = [said("hi", "1"), said("anything", "1"), related("redact", 1, "2")]
     assert fates(await followed.happen(*repeated)) == [(Fate.REPEATED, 1), (Fate.REPEATED, 1), (Fate.REPEATED, 2)]
-    assert fates(await followed.happen(said("hi", "1", room="r-ops"))) == [Code.MSG_ID_REUSED]
+    elsewhere = fates(await followed.happen(said("hi", "1", room="r-ops")))
+    assert elsewhere == [Code.MSG_ID_REUSED if followed.journal.orders == 1 else 1]
 
 
 @pytest_twisted.ensureDeferred

@@ -31,16 +31,22 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
 class Nodes:
     """Starts nodes on the stream called so."""
 
-    def __init__(self, start: Any, url: str, stream: str) -> None:
-        self.stream = stream
+    def __init__(self, start: Any, url: str, stream: str, shards: str) -> None:
+        self.stream, self.shards = stream, shards
         self._start, self._url = start, url
 
     def __call__(self, *options: str, **settings: str) -> Any:
-        environ = {"CHATD__JOURNAL__STREAM": self.stream} | settings
+        environ = {"CHATD__JOURNAL__STREAM": self.stream, "CHATD__JOURNAL__SHARDS": self.shards} | settings
         return self._start(f"--journal={self._url}", *options, environ=environ)
 
 
 @pytest.fixture
-def node(start_server: Any, nats_server: NatsServer, tmp_path: Path) -> Nodes:
+def shards(request: pytest.FixtureRequest) -> str:
+    """In how many streams the rooms are."""
+    return str(getattr(request, "param", 1))
+
+
+@pytest.fixture
+def node(start_server: Any, nats_server: NatsServer, tmp_path: Path, shards: str) -> Nodes:
     """Starts a node on this test's stream."""
-    return Nodes(start_server, nats_server.url, tmp_path.name.replace(".", "_")[:32])
+    return Nodes(start_server, nats_server.url, tmp_path.name.replace(".", "_").replace("[", "")[:32], shards)

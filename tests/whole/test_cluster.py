@@ -69,12 +69,13 @@ def test_ten_talkers_on_two_nodes_make_one_order(nats: NatsServer, nodes: Nodes,
 
 @pytest.mark.slow
 @pytest.mark.timeout(150)
-def test_a_node_killed_at_random_loses_nothing(nats: NatsServer, nodes: Nodes, extent: Any) -> None:
+@pytest.mark.parametrize("shards", ["1", "3"], ids=["one stream", "shards"])
+def test_a_node_killed_at_random_loses_nothing(nats: NatsServer, nodes: Nodes, extent: Any, shards: str) -> None:
     """kill -9: whoever was there is back on another node within five seconds, without a gap."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    servers = nodes(nats.url, 2)
+    servers = nodes(nats.url, 2, environ={"CHATD__JOURNAL__SHARDS": shards})
     slowest = 0.0
     with Talk(servers, listeners=2) as talk:
         for _ in range(extent(2, 50)):
@@ -94,9 +95,12 @@ def test_a_node_killed_at_random_loses_nothing(nats: NatsServer, nodes: Nodes, e
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("three", [False], indirect=True)
-def test_the_leader_of_three_servers_killed_loses_nothing(three: NatsCluster, nodes: Nodes, extent: Any) -> None:
+@pytest.mark.parametrize("shards", ["1", "3"], ids=["one stream", "shards"])
+def test_the_leader_of_three_servers_killed_loses_nothing(
+    three: NatsCluster, nodes: Nodes, extent: Any, shards: str
+) -> None:
     """kill -9 of the NATS server that leads the stream: writing goes on within ten seconds."""
-    servers = nodes(three.url, 2)
+    servers = nodes(three.url, 2, environ={"CHATD__JOURNAL__SHARDS": shards})
     assert "replicated:3" in servers[0].output()
     chance = random.Random(1)
     slowest = 0.0

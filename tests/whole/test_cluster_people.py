@@ -8,10 +8,13 @@ import signal
 import time
 from typing import Any
 
+import pytest
 from support.cluster import chatd, place
 from support.crowd import LineWire, Wire
 
 from chatd.client import blocking
+
+pytestmark = pytest.mark.parametrize("shards", [1, 3], indirect=True, ids=["one stream", "shards"])
 
 
 def test_who_is_on_another_node_is_seen_heard_and_shown_typing(node: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import nats
+import pytest
 from support.cluster import chatd, place, refused, remove_stream, rows, said_something
 from support.crowd import Wire
 from support.nats import NatsServer
@@ -109,6 +110,7 @@ def test_without_nats_a_node_says_what_to_start(start_server: Any) -> None:
 # -- the commands ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("shards", [1, 3], indirect=True, ids=["one stream", "shards"])
 def test_a_journal_moves_into_a_stream_with_every_number(start_server: Any, nats_server: NatsServer, node: Any) -> None:
     """Ids, times, links, what was taken back, accounts, orders; and tokens are good as before."""
     one = start_server()
@@ -122,7 +124,7 @@ def test_a_journal_moves_into_a_stream_with_every_number(start_server: Any, nats
         assert tom.ask("join", room="#den")["ok"]
         assert tom.ask("set", room="#den", changes={"topic": "quiet"})["ok"]
     assert one.stop() == 0
-    settings = {"CHATD__JOURNAL__STREAM": node.stream}
+    settings = {"CHATD__JOURNAL__STREAM": node.stream, "CHATD__JOURNAL__SHARDS": node.shards}
     told = chatd("migrate", server=one, url=nats_server.url, **settings)
     assert "took 2 rooms and 303 events" in told
     assert rows(one.data_dir / "copy.db") == rows(one.data_dir / "chatd.db")
@@ -137,6 +139,7 @@ def test_a_journal_moves_into_a_stream_with_every_number(start_server: Any, nats
         assert (repeated["seq"], repeated["duplicate"]) == (sent["seq"], True)
 
 
+@pytest.mark.parametrize("shards", [1, 3], indirect=True, ids=["one stream", "shards"])
 def test_a_copy_is_rebuilt_from_the_stream_or_begun_from_a_backup(node: Any, nats_server: NatsServer) -> None:
     one = node()
     said_something(one)
