@@ -29,8 +29,9 @@ from bench.scenarios import SCENARIOS, Scenario
 TREE = Path(__file__).parent.parent
 sys.path.append(str(TREE / "tests"))
 
-NAMES = ("saturate-1000", "saturate-100", "saturate-10", "paced-100")
+NAMES = ("saturate-1000", "saturate-100", "saturate-10", "paced-100", "rooms")
 A_BUNDLE = 50
+ROOMS = 16
 NEWCOMER_SECONDS = 300.0
 
 
@@ -40,25 +41,29 @@ def main() -> None:
     words.add_argument("--loadgen", metavar="PATH", help="the load generator")
     words.add_argument("--repeat", type=int, default=3, metavar="N", help="measure each N times, show the median (3)")
     words.add_argument("--messages", type=int, default=1_000_000, metavar="N", help="in the stream (1,000,000)")
+    words.add_argument(
+        "--shards", type=int, default=1, metavar="N", help="rooms in so many streams (1: in that of all)"
+    )
     words.add_argument("--only", choices=("deliveries", "acknowledged", "newcomer"), help="only this")
     chosen = words.parse_args()
     try:
         if chosen.only in (None, "deliveries"):
-            deliveries(loadgen.find(chosen.loadgen), chosen.repeat)
+            deliveries(loadgen.find(chosen.loadgen), chosen.repeat, chosen.shards)
         if chosen.only in (None, "acknowledged"):
-            acknowledged(loadgen.find(chosen.loadgen), chosen.repeat)
+            acknowledged(loadgen.find(chosen.loadgen), chosen.repeat, chosen.shards)
         if chosen.only in (None, "newcomer"):
-            newcomer(chosen.messages)
+            newcomer(chosen.messages, chosen.shards)
     except loadgen.CannotMeasure as error:
         raise SystemExit(f"bench: {error}") from None
 
 
-def node(url: str) -> servers.Subject:
-    """A node on a stream."""
+def node(url: str, shards: int) -> servers.Subject:
+    """A node on a stream, or on several."""
     subject = servers.chatd("framed", "sqlite")
 
     def command(folder: Path, port: int) -> list[str]:
         words = subject.command(folder, port)
+        (folder / "chatd.toml").write_text(f"[journal]\nshards = {shards}\n")
         return [f"--journal={url}" if word.startswith("--journal=") else word for word in words]
 
     return replace(subject, name="chatd, framed, in a stream", command=command)
@@ -77,7 +82,7 @@ def seconds_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def deliveries(program: Path, repeat: int) -> None:
+def deliveries(program: Path, repeat: int, shards: int) -> None:
     """A table: µs of processor time a delivery."""
     print(f"{'':<16}{'SQLite':>10}{'stream':>10}{'ratio':>8}{'NATS':>8}   µs of processor time a delivery")
     for scenario in (SCENARIOS[name] for name in NAMES):
@@ -88,7 +93,7 @@ def deliveries(program: Path, repeat: int) -> None:
             with tempfile.TemporaryDirectory(prefix="chatd-bench-") as folder:
                 server = nats(folder)
                 try:
-                    with servers.serving(node(server.url)) as running:
+                    with servers.serving(node(server.url, shards)) as running:
                         before = seconds_of(server.pid)
                         found = _measured(program, scenario, running)
                         shared.append(found[scenario.key])
@@ -107,7 +112,7 @@ def _measured(program: Path, scenario: Scenario, running: servers.Running) -> lo
     return found
 
 
-def acknowledged(program: Path, repeat: int) -> None:
+def acknowledged(program: Path, repeat: int, shards: int) -> None:
     """Messages a second that one node gets acknowledged, and that are shown to a second member."""
     for sync in (False, True):
         rates = []
@@ -115,7 +120,7 @@ def acknowledged(program: Path, repeat: int) -> None:
             with tempfile.TemporaryDirectory(prefix="chatd-bench-") as folder:
                 server = nats(folder, sync_always=sync)
                 try:
-                    with servers.serving(node(server.url)) as running:
+                    with servers.serving(node(server.url, shards)) as running:
                         words = ["saturate", "--quickack", "--time", "4", "--n", "8", "--senders", "8"]
                         found = loadgen.run(
                             program,
@@ -130,17 +135,17 @@ def acknowledged(program: Path, repeat: int) -> None:
         print(f"acknowledged a second, R=1, {how}: {statistics.median(rates):,.0f}", flush=True)
 
 
-def newcomer(messages: int) -> None:
+def newcomer(messages: int, shards: int) -> None:
     """How long until a node serves a long stream."""
     with tempfile.TemporaryDirectory(prefix="chatd-bench-") as folder:
         server = nats(folder)
         try:
-            asyncio.run(_fill(server.url, messages))
+            asyncio.run(_fill(server.url, messages, shards))
             place = Path(folder) / "node"
             place.mkdir()
             for what in ("with an empty folder", "started again", "started again after kill -9"):
                 began = time.monotonic()
-                with servers.serving(node(server.url), place, seconds=NEWCOMER_SECONDS) as running:
+                with servers.serving(node(server.url, shards), place, seconds=NEWCOMER_SECONDS) as running:
                     took = time.monotonic() - began
                     print(f"{messages:,} messages, a node {what}: {took:.2f} s", flush=True)
                     if what == "started again":
@@ -149,7 +154,7 @@ def newcomer(messages: int) -> None:
             server.stop()
 
 
-async def _fill(url: str, messages: int) -> None:
+async def _fill(url: str, messages: int, shards: int) -> None:
     """Publish what a node would have published that is gone by now."""
     import nats as client_of
 
@@ -157,28 +162,35 @@ async def _fill(url: str, messages: int) -> None:
     from chatd.core.events import Event, MessageSent, Proposal, RoomMade
     from chatd.journal.bundles import piece_of, seal
     from chatd.journal.servers import find_streams
-    from chatd.journal.streams import NAMES, subject_of
+    from chatd.journal.streams import names_of, number_of, subject_of
     from chatd.settings import JournalSettings
 
-    settings = JournalSettings()
+    settings = JournalSettings(shards=shards)
     client = await client_of.connect(url, pending_size=1 << 26)
     await find_streams(client, settings, is_new=True, makes=True)
     stream = client.jetstream(publish_async_max_pending=256)
     now = int(time.time() * 1e6)
-    bundles: list[list[Event]] = [[NodeCame("bench", "bench", b"s" * 32)], [RoomMade("r-lobby", "#lobby")]]
+    rooms = [f"r{n}" for n in range(ROOMS)]
+    bundles: list[list[Event]] = [[NodeCame("bench", "bench", b"s" * 32)]]
+    bundles.append([RoomMade(room, f"#room{room}") for room in rooms])
     for first in range(0, messages, A_BUNDLE):
+        room = rooms[first // A_BUNDLE % ROOMS]
         bundles.append(
             [
-                MessageSent("r-lobby", f"u{n % 100}", f"nick{n % 100}", "text", f"message number {n} of many", f"m{n}")
+                MessageSent(room, f"u{n % 100}", f"nick{n % 100}", "text", f"message number {n} of many", f"m{n}")
                 for n in range(first, min(first + A_BUNDLE, messages))
             ]
         )
     bundles.append([NodeGone("bench", "done")])
-    for number, events in enumerate(bundles, 1):
-        pieces = [piece_of(Proposal(event, now + number)) for event in events]
-        mark = {"Nats-Msg-Id": f"bench.{number}.0"}
-        subject = subject_of(settings.stream, NAMES)
-        await stream.publish_async(subject, seal("bench", number, pieces), headers=mark)
+    counts = [0 for _ in names_of(settings.stream, shards)]
+    for bundle in bundles:
+        number = number_of(bundle[0], len(counts))
+        counts[number] += 1
+        pieces = [piece_of(Proposal(event, now + counts[number])) for event in bundle]
+        mark = {"Nats-Msg-Id": f"bench.{counts[number]}.0"}
+        after = (2,) if number else ()  # the rooms are there
+        payload = seal("bench", counts[number], pieces, after)
+        await stream.publish_async(subject_of(settings.stream, number), payload, headers=mark)
     await stream.publish_async_completed()
     await client.close()
 

@@ -35,7 +35,7 @@ from chatd.journal.newcomer import Newcomer, pieces_of
 from chatd.journal.others import BEAT_SECONDS, Others
 from chatd.journal.outlet import Outlet
 from chatd.journal.replica import Replica, machine_of
-from chatd.journal.streams import NAMES, names_of
+from chatd.journal.streams import NAMES, has_come, names_of
 
 LOOK_SECONDS = 0.25
 RETRY_SECONDS = 1.0
@@ -87,6 +87,7 @@ class Node:
         self._is_open = False
         self._is_ending = False
         self._troubles = ["" for _ in self._names]
+        self._rooms_then: list[int] = []
         self._waiters = Waiters()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -156,8 +157,10 @@ class Node:
             self._machine = machine_of(self._folder)
             self.replica.open()
             await self._connect()
-            await self._follow()
+            self._follow()
             while not self._stop.is_set():
+                if not self.run and has_come(self.replica.positions, self._rooms_then):
+                    await self._begin_run()
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
                 self._look()
@@ -183,6 +186,8 @@ class Node:
         found = await servers.look(client, infos, settings.monitor)
         servers.check_required(found, settings.require, settings.stream)
         self.durability = found.durability
+        # Who is here is asked in the stream of names, once what was said in rooms by now is in the copy.
+        self._rooms_then = [0, *(info.state.last_seq for info in infos[1:])]
         await self._outlet.connect(client)
         await client.subscribe(f"{settings.stream}.passing", cb=self._heard_passing)
         await client.subscribe(f"{settings.stream}.alive", cb=self._heard_alive)
@@ -195,7 +200,7 @@ class Node:
             position=replica.positions[NAMES],
         )
 
-    async def _follow(self) -> None:
+    def _follow(self) -> None:
         self._consumers = [
             Consumer(
                 self._client,
@@ -210,7 +215,6 @@ class Node:
         for consumer in self._consumers:
             self._spawn(consumer.run())
         self._spawn(self._beat())
-        await self._begin_run()
 
     async def _begin_run(self) -> None:
         """A new run; nobody knows it so far."""
@@ -337,7 +341,8 @@ class Node:
 
     async def _beat(self) -> None:
         while True:
-            self._shout(f"{self._settings.stream}.alive", self.run.encode())
+            if self.run:
+                self._shout(f"{self._settings.stream}.alive", self.run.encode())
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _heard_alive(self, message: Any) -> None:

@@ -14,6 +14,11 @@ from support.cluster import place, refused, remove_stream, rows
 from support.crowd import Wire
 from support.nats import NatsServer
 
+from chatd.core.cluster_events import NodeCame, NodeGone
+from chatd.core.events import Event, MessageSent, Proposal, RoomMade
+from chatd.journal.bundles import piece_of, seal
+from chatd.journal.streams import number_of, subject_of
+
 pytestmark = pytest.mark.parametrize("shards", [3], indirect=True)
 
 ROOMS = [f"#room{n}" for n in range(9)]
@@ -125,6 +130,33 @@ def test_who_is_banned_while_they_come_in_is_out_on_all_nodes(node: Any, extent:
                 assert members(op, room) == {"op"}
         assert far.ask("join", room="#club0")["ok"]
         assert members(far, "#club0") == {"op", "far"}
+
+
+async def publish(server: NatsServer, stream: str, count: int) -> None:
+    """What a node that is gone said in one room, many messages at a time."""
+    client = await nats.connect(server.url)
+    out = client.jetstream(publish_async_max_pending=64)
+    before = (await out.stream_info(stream)).state.last_seq
+    said: list[Event] = [MessageSent("r-long", "u1", "old", "text", f"message {n}", f"m{n}") for n in range(count)]
+    names: list[list[Event]] = [[NodeCame("n-old", "old", b"")], [RoomMade("r-long", "#long")], [NodeGone("n-old", "")]]
+    rooms = [said[start : start + 100] for start in range(0, count, 100)]
+    for which, bundles, after in ((0, names, ()), (number_of(said[0], 4), rooms, (before + 2,))):
+        for number, events in enumerate(bundles, 1):
+            payload = seal("n-old", number, [piece_of(Proposal(event, number)) for event in events], after)
+            headers = {"Nats-Msg-Id": f"n-old.{number}.0"}
+            await out.publish_async(subject_of(stream, which), payload, headers=headers)
+    await out.publish_async_completed()
+    await client.close()
+
+
+def test_a_new_node_listens_when_it_has_what_was_said_in_all_rooms(node: Any, nats_server: NatsServer) -> None:
+    first = node()
+    assert first.stop() == 0
+    asyncio.run(publish(nats_server, node.stream, 120_000))
+    fresh = node()
+    with Wire(place(fresh)) as kim:
+        kim.enter("kim")
+        assert kim.ask("join", room="#long")["last_seq"] == 120_000
 
 
 def test_who_is_sent_away_is_told_and_can_come_back_when_allowed(node: Any) -> None:
