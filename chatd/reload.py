@@ -39,6 +39,7 @@ AFTER_RESTART = frozenset(
         "journal.url",
         "journal.durability",
         "journal.stream",
+        "journal.shards",
         "journal.replicas",
         "journal.require",
         "journal.monitor",

@@ -90,8 +90,9 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
 
 
 @pytest.mark.timeout(90)
+@pytest.mark.parametrize("shards", ["1", "2"], ids=["one stream", "shards"])
 def test_a_node_does_all_it_does_with_the_rights_in_conf(
-    configured: list[Configured], tmp_path: Path, start_server: Any
+    configured: list[Configured], tmp_path: Path, start_server: Any, shards: str
 ) -> None:
     """Over TLS, with certificates on both sides, and a user who may do nothing else."""
     places = ",".join(f"127.0.0.1:{server.port}" for server in configured)
@@ -101,6 +102,7 @@ def test_a_node_does_all_it_does_with_the_rights_in_conf(
         "CHATD__JOURNAL__TLS_KEY": str(tmp_path / "node.key"),
         "CHATD__JOURNAL__MONITOR": ",".join(server.monitor for server in configured),
         "CHATD__JOURNAL__REQUIRE": "replicated:3+fsync",
+        "CHATD__JOURNAL__SHARDS": shards,
     }
     url = f"tls://chatd:a-secret-of-theirs@{places}"
     one, other = (start_server(f"--journal={url}", environ=environ) for _ in range(2))

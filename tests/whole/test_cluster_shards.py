@@ -10,7 +10,7 @@ from typing import Any
 
 import nats
 import pytest
-from support.cluster import place, refused, remove_stream, rows
+from support.cluster import chatd, place, refused, remove_stream, rows
 from support.crowd import Wire
 from support.nats import NatsServer
 
@@ -19,7 +19,12 @@ from chatd.core.events import Event, MessageSent, Proposal, RoomMade
 from chatd.journal.bundles import piece_of, seal
 from chatd.journal.streams import number_of, subject_of
 
-pytestmark = pytest.mark.parametrize("shards", [3], indirect=True)
+
+@pytest.fixture
+def shards(request: pytest.FixtureRequest) -> str:
+    """In how many streams the rooms are."""
+    return str(getattr(request, "param", 3))
+
 
 ROOMS = [f"#room{n}" for n in range(9)]
 
@@ -182,6 +187,32 @@ def test_the_number_of_shards_stays_as_it_is(node: Any, wrong: str) -> None:
     told = refused(one)
     assert f"stream {node.stream}: its rooms are in 3 others, and journal.shards is {wrong}" in told
     assert "set journal.shards to 3" in told
+
+
+@pytest.mark.parametrize("shards", [1, 3], indirect=True)
+def test_another_number_of_shards_is_had_by_moving(node: Any, nats_server: NatsServer) -> None:
+    """As docs/how-to/cluster.md says: with a backup, into streams with another name."""
+    one = node()
+    with Wire(place(one)) as tom:
+        token = tom.enter("tom", *ROOMS, mechanism="register", account="tom", password="a long secret 77")["token"]
+        for n, room in enumerate(ROOMS * 4):
+            assert tom.ask("send", room=room, body=f"{n}", msg_id=f"{n}")["ok"]
+        assert tom.ask("moderate", room="#room1", action="ban", target="kim")["ok"]
+    backup = one.folder / "all.db"
+    chatd("backup", str(backup), server=one, url=nats_server.url)
+    assert one.stop() == 0
+    before = rows(one.data_dir / "copy.db")
+    for path in one.data_dir.glob("copy.db*"):
+        path.rename(path.with_name(path.name.replace("copy", "old")))
+    one.environ |= {"CHATD__JOURNAL__STREAM": f"{node.stream[-20:]}-new", "CHATD__JOURNAL__SHARDS": "5"}
+    assert "took 9 rooms and 37 events" in chatd("migrate", f"--source={backup}", server=one, url=nats_server.url)
+    assert rows(one.data_dir / "copy.db") == before
+    one.restart()
+    with Wire(place(one)) as again:
+        again.enter("tom", "#room1", mechanism="token", token=token)
+        repeated = again.ask("send", room="#room1", body="1", msg_id="1")
+        assert (repeated["seq"], repeated["duplicate"]) == (1, True)
+        assert again.ask("send", room="#room1", body="more")["seq"] == 6
 
 
 def test_a_stream_of_rooms_that_is_gone_is_no_empty_history(node: Any, nats_server: NatsServer) -> None:
