@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from chatd.core.codes import Code
 from chatd.core.limits import Limits
 from chatd.core.views import Error, Ping, moment
+from chatd.hub.reload import look_at_durability
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -57,6 +58,7 @@ class Keepalive:
         """One tick: everyone is looked at, some in each turn, so that nobody else waits when many are to be told."""
         self.start()
         self.hub.tick += self.tick_seconds
+        look_at_durability(self.hub)
         if self._going_on is None:
             self._look_at(list(self.hub.links.values()))
 

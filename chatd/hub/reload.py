@@ -7,9 +7,23 @@ runs, and where they come from, is for `chatd.reload` to know.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
 from chatd.core.limits import Rules
-from chatd.hub.hub import Hub
 from chatd.settings import Settings
+
+if TYPE_CHECKING:
+    from chatd.hub.hub import Hub
+
+
+def look_at_durability(hub: Hub) -> None:
+    """Say how surely the journal keeps what is said now, if that is not what was said before."""
+    if hub.rules.durability != hub.journal.durability:
+        hub.rules = structs.replace(hub.rules, durability=hub.journal.durability)
+        for link in hub.links.values():
+            link.connection.rules_changed()
 
 
 def change_rules(hub: Hub, rules: Rules, settings: Settings) -> None:

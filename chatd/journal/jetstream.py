@@ -65,7 +65,7 @@ class JetstreamJournal:
 
     @property
     def durability(self) -> str:
-        return self._node.durability
+        return self._node.surety.durability
 
     @property
     def is_failing(self) -> bool:

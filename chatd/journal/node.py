@@ -63,13 +63,13 @@ class Node:
     ) -> None:
         self.replica = replica
         self.commits = Commits()
-        self.durability = ""
         self.run = ""
         self._folder, self._machine = folder, ""
         self._secret = secret or token_bytes(32)
         self._url, self._settings = url, settings
         self._opened, self._told, self._ended = opened, told, ended
         self._names = names_of(settings.stream, settings.shards)
+        self.surety = servers.Surety(self._names, settings)
         self._outlet = Outlet(
             self._names,
             give_back=lambda entries: told(entries, len(entries)),
@@ -183,9 +183,8 @@ class Node:
         infos = await servers.find_streams(client, settings, is_new=not any(replica.positions), makes=True)
         for info, position, mark in zip(infos, replica.positions, replica.marks, strict=True):
             await servers.check_history(client, info, position, mark)
-        found = await servers.look(client, infos, settings.monitor)
+        found = await self.surety.look(client, infos)
         servers.check_required(found, settings.require, settings.stream)
-        self.durability = found.durability
         # Who is here is asked in the stream of names, once what was said in rooms by now is in the copy.
         self._rooms_then = [0, *(info.state.last_seq for info in infos[1:])]
         await self._outlet.connect(client)
@@ -215,6 +214,7 @@ class Node:
         for consumer in self._consumers:
             self._spawn(consumer.run())
         self._spawn(self._beat())
+        self._spawn(self.surety.watch(self._client))
 
     async def _begin_run(self) -> None:
         """A new run; nobody knows it so far."""

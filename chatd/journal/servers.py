@@ -20,6 +20,7 @@ from msgspec import Struct
 from nats.errors import Error as NatsError
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
+from twisted.logger import Logger
 
 from chatd.errors import Exit, OperatorError
 from chatd.journal.streams import NAMES, names_of, subject_of
@@ -28,6 +29,7 @@ CONNECT_SECONDS = 2
 AGAIN_SECONDS = 0.25
 PING_SECONDS = 1
 MONITOR_SECONDS = 2.0
+SURETY_SECONDS = 5.0
 API_SECONDS = 5.0
 SHARDS = "chatd: shards="
 """What the description of a stream begins with whose rooms are in others; the number of those follows."""
@@ -261,10 +263,50 @@ async def check_history(client: Any, info: Any, position: int, mark: str) -> Non
         raise OperatorError(f"stream {name}", why, "see journal.url and journal.stream", Exit.DISK)
 
 
-async def look(client: Any, infos: Sequence[Any], monitors: Sequence[str]) -> Found:
+class Surety:
+    """How surely the streams called so are kept: read at the start, and again while they are in use."""
+
+    log = Logger()
+
+    def __init__(self, names: Sequence[str], settings: Any) -> None:
+        self.durability = ""
+        self._names, self._settings = names, settings
+        self._heard: dict[str, Any] = {}  # a server that is down is still what it was when it was heard last
+
+    async def look(self, client: Any, infos: Sequence[Any]) -> Found:
+        """What their servers tell now."""
+        found = await look(client, infos, self._settings.monitor, self._heard)
+        self.durability = found.durability
+        return found
+
+    async def watch(self, client: Any) -> None:
+        """Look from time to time, for as long as it is not cancelled."""
+        manager = client.jsm(timeout=API_SECONDS)
+        while True:
+            await asyncio.sleep(SURETY_SECONDS)
+            before = self.durability
+            try:
+                infos = await asyncio.gather(*(manager.stream_info(name) for name in self._names))
+                found = await self.look(client, infos)
+                if found.durability == before:
+                    continue
+                self.log.warn("what is said is {now} from now on; it was {before}", now=found.durability, before=before)
+                check_required(found, self._settings.require, self._names[NAMES])
+            except (TimeoutError, NatsError, OSError):
+                continue
+            except OperatorError as error:
+                self.log.error("{problem}", problem=str(error))
+
+
+async def look(
+    client: Any, infos: Sequence[Any], monitors: Sequence[str], heard: dict[str, Any] | None = None
+) -> Found:
     """How surely the streams are kept, the least sure of them. Whether its servers sync each write only their monitors
-    tell (`http_port`)."""
-    answers = await asyncio.gather(*(asyncio.to_thread(_monitor, address) for address in monitors))
+    tell (`http_port`); `heard` is what they told before, by address, for those that are silent now."""
+    told = await asyncio.gather(*(asyncio.to_thread(_monitor, address) for address in monitors))
+    heard = {} if heard is None else heard
+    heard.update({address: answer for address, answer in zip(monitors, told, strict=True) if answer})
+    answers = list(heard.values())
     servers = {answer.get("server_name", ""): answer for answer in answers}
     servers |= {answer.get("server_id", ""): answer for answer in answers}
     versions = {str(client._server_info.get("version", ""))}

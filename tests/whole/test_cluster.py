@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import signal
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats import connect
 from support.crowd import Wire
 from support.nats import NatsCluster, NatsServer
 from support.talk import Talk
@@ -166,3 +168,32 @@ def test_nats_standing_still_holds_nobody_up(nats: NatsServer, nodes: Nodes, ext
         assert shown == list(range(shown[0], shown[-1] + 1)), "it was shown everything, on the same connection"
         assert [talker.cuts for talker in talk.talkers] == [0] * 4
         talk.check(anew=True)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("three", [True], indirect=True)
+def test_what_is_kept_less_surely_than_before_is_said_so(three: NatsCluster, nodes: Nodes) -> None:
+    """An operator takes replicas away while a node runs: nobody is told of more than there is."""
+    environ = {"CHATD__JOURNAL__MONITOR": ",".join(three.monitors), "CHATD__JOURNAL__REQUIRE": "replicated:3+fsync"}
+    [node] = nodes(three.url, 1, environ=environ)
+    with Wire((node.host, node.port)) as tom:
+        tom.enter("tom", "#lobby")
+        assert tom.ask("send", room="#lobby", body="1")["durability"] == "replicated:3+fsync"
+        asyncio.run(set_replicas(three.url, "chatd", 1))
+        deadline = time.monotonic() + 40
+        while (found := tom.ask("send", room="#lobby", body="2")["durability"]) == "replicated:3+fsync":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert found.startswith("replicated:1")
+        with Wire((node.host, node.port)) as kim:
+            assert kim.ask("hello", versions=[1])["durability"] == found
+    assert f"what is said is {found} from now on; it was replicated:3+fsync" in node.output()
+    assert f"it is {found}, and journal.require is replicated:3+fsync" in node.output()
+
+
+async def set_replicas(url: str, stream: str, count: int) -> None:
+    client = await connect(url.split(",")[0])
+    config = (await client.jetstream().stream_info(stream)).config
+    config.num_replicas = count
+    await client.jsm().update_stream(config)
+    await client.close()
