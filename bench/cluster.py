@@ -3,6 +3,7 @@
 It starts a NATS server of its own and prints, measured in one run:
 
 - processor time a delivery with the journal in a stream, beside the SQLite journal, and what NATS takes for it;
+- what two nodes take that share the members of a room, beside one that has them all;
 - how many messages a second one node gets acknowledged, with each write synced and without;
 - how long a node with an empty folder takes to serve a stream of so many messages, and one that is started again.
 
@@ -16,6 +17,7 @@ import asyncio
 import os
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +35,7 @@ NAMES = ("saturate-1000", "saturate-100", "saturate-10", "paced-100", "rooms")
 A_BUNDLE = 50
 ROOMS = 16
 NEWCOMER_SECONDS = 300.0
+NODE_SECONDS = 8
 
 
 def main() -> None:
@@ -44,11 +47,13 @@ def main() -> None:
     words.add_argument(
         "--shards", type=int, default=1, metavar="N", help="rooms in so many streams (1: in that of all)"
     )
-    words.add_argument("--only", choices=("deliveries", "acknowledged", "newcomer"), help="only this")
+    words.add_argument("--only", choices=("deliveries", "nodes", "acknowledged", "newcomer"), help="only this")
     chosen = words.parse_args()
     try:
         if chosen.only in (None, "deliveries"):
             deliveries(loadgen.find(chosen.loadgen), chosen.repeat, chosen.shards)
+        if chosen.only in (None, "nodes"):
+            two_nodes(loadgen.find(chosen.loadgen), chosen.repeat, chosen.shards)
         if chosen.only in (None, "acknowledged"):
             acknowledged(loadgen.find(chosen.loadgen), chosen.repeat, chosen.shards)
         if chosen.only in (None, "newcomer"):
@@ -110,6 +115,54 @@ def _measured(program: Path, scenario: Scenario, running: servers.Running) -> lo
     if found["lost"]:
         raise loadgen.CannotMeasure(f"{found['lost']} deliveries were lost")
     return found
+
+
+def two_nodes(program: Path, repeat: int, shards: int) -> None:
+    """How much more fan-out two nodes carry than one: what a message takes of the busier of two that have half of the
+    members each, beside one that has them all."""
+    for members in (1000, 4000):
+        found = []
+        for _ in range(repeat):
+            with tempfile.TemporaryDirectory(prefix="chatd-bench-") as folder:
+                server = nats(folder)
+                try:
+                    where = node(server.url, shards)
+                    with servers.serving(where) as one:
+                        alone, _ = _message(program, members, one, None)
+                    with servers.serving(where) as one, servers.serving(where) as two:
+                        found.append((alone, *_message(program, members // 2, one, two)))
+                finally:
+                    server.stop()
+        alone, first, second = (statistics.median(one) for one in zip(*found, strict=True))
+        print(
+            f"{members:,} in one room, as fast as it goes: {alone:.0f} us a message on one node,"
+            f" {first:.0f} and {second:.0f} on two:"
+            f" {alone / max(first, second):.2f} times as much",
+            flush=True,
+        )
+
+
+def _message(program: Path, members: int, one: servers.Running, two: servers.Running | None) -> tuple[float, float]:
+    """µs of processor time a message of the node where it is said, and of the other, on which as many only listen."""
+    command = ["saturate", "--quickack", "--time", str(NODE_SECONDS), "--n", str(members), "--dialect", "chatd"]
+    if two is None:
+        found = loadgen.run(program, command, port=one.port, pid=one.pid)
+        return found["srv_cpu_us_per_delivery"] * (members - 1), 0.0
+    listen = ["paced", "--rate", "0.2", "--time", str(3 * NODE_SECONDS), "--n", str(members), "--nick", "ear"]
+    listeners = subprocess.Popen(
+        [str(program), *listen, "--dialect", "chatd", "--quiet", "--port", str(two.port), "--pid", str(two.pid)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        time.sleep(NODE_SECONDS / 2)  # until all are in
+        before = seconds_of(two.pid)
+        found = loadgen.run(program, command, port=one.port, pid=one.pid)
+        other = seconds_of(two.pid) - before
+    finally:
+        listeners.terminate()
+        listeners.wait()
+    said = found["delivered"] / (members - 1)  # who says it is not shown it
+    return found["srv_cpu_us_per_delivery"] * (members - 1), other * 1e6 / said
 
 
 def acknowledged(program: Path, repeat: int, shards: int) -> None:
