@@ -271,6 +271,7 @@ class Fanout:
         if not audience.pieces:
             return
         pieces, audience.pieces = audience.pieces, []
+        is_alone = not self.dirty  # else what other rooms have for them goes with it, in one send
         own: dict[str, list[int]] = {}  # the places of each author's pieces
         for n, piece in enumerate(pieces):
             own.setdefault(piece.author, []).append(n)
@@ -284,8 +285,17 @@ class Fanout:
             blob = b"".join(encoded)
             runs = runs_of(encoded, most) if len(blob) > most else []
             steps = None
+            size = 0 if runs else len(blob)
             for link in group:
-                if link.full:
+                if link.send is not None and size and (is_alone or len(link.rooms) == 1) and link not in apart:
+                    # As mostly: nothing waits for this peer, and few objects need to be looked at.
+                    try:
+                        sent = link.send(blob)
+                    except OSError:  # it would block, or the connection is gone: that is for the transport
+                        sent = 0
+                    if sent < size:
+                        link.connection.write_rest(blob[sent:])
+                elif link.full:
                     behind.append((link, 0))
                 elif link in apart:
                     if runs or link.visit is not None:

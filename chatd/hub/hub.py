@@ -364,8 +364,15 @@ class Hub:
             self.awake = True
             self.reactor.callLater(0, self.flush)
 
+    def hand_over(self) -> None:
+        """Give the journal what is proposed."""
+        if self._proposals:
+            proposals, self._proposals = self._proposals, []
+            self.journal.append(proposals)
+
     def flush(self) -> None:
         """Write everything once: rooms to connections, connections to their peers, proposals to the journal."""
+        self.hand_over()  # what is sent to many takes a while
         try:
             self.fanout.flush()
             while self._ready:
@@ -375,9 +382,7 @@ class Hub:
                 self.fanout.flush()
         finally:
             self.awake, self._now = False, 0
-        if self._proposals:
-            proposals, self._proposals = self._proposals, []
-            self.journal.append(proposals)
+        self.hand_over()
         touched, self.touched = self.touched, []
         for connection in touched:
             try:

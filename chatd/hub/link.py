@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -27,7 +28,8 @@ class Link:
     `rooms` maps the id of each named room it is in to its encoder there, or to None while a feed replays.
     `under_way` counts sends that are not answered yet; `blocked` is set while any other command is. `full`: its peer
     does not read what waits for it, since the tick `full_since`. `dropped` counts the passing views that it was not
-    shown for that, and `missed` are the rooms in which they told who is there.
+    shown for that, and `missed` are the rooms in which they told who is there. `send` sends bytes to the peer there and
+    then, as long as nothing waits to be sent before.
     """
 
     __slots__ = (
@@ -46,6 +48,7 @@ class Link:
         "paused",
         "pinged",
         "rooms",
+        "send",
         "session",
         "since",
         "trusted",
@@ -74,6 +77,7 @@ class Link:
         self.dropped = 0
         self.missed: frozenset[str] = frozenset()
         self.gone = False
+        self.send: Callable[[bytes], int] | None = None
         self.pinged = False
         self.visit: Visit | None = None  # of somebody who was told a word to come back with
         self.exchange: Exchange | None = None  # a login by scram-sha-256 that is half done

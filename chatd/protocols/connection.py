@@ -76,6 +76,7 @@ class Connection:
     _size = 0  # bytes in the outbox
     _asked = 0  # requests since the last read
     _outbox: list[bytes] | bytes = b""  # what is sent at the end of the turn
+    is_prompt = False  # what is shown to a whole room need not go through here
 
     def opened(self, hub: Hub, *, greeted: bool) -> None:
         """The peer is there. `greeted`: this way in has no hello of its own, so none is waited for."""
@@ -129,6 +130,8 @@ class Connection:
             size = len(blob)
             if not outbox:
                 self._outbox = blob  # mostly there is no more
+                if self.link is not None:
+                    self.link.send = None
                 hub = self.hub
                 hub.touched.append(self)
                 if not hub.awake:
@@ -147,8 +150,8 @@ class Connection:
         """Too much has gathered to wait for the end of the turn: send it, so that it is seen whether the peer reads."""
         outbox = self._outbox
         *earlier, last = outbox if isinstance(outbox, list) else [outbox]
-        self._outbox = earlier
-        self.flush()
+        if earlier:
+            self.transport.write(b"".join(earlier))
         self._outbox, self._size = last, len(last)
         if self._size > AT_ONCE_BYTES:
             self.flush()
@@ -161,6 +164,14 @@ class Connection:
         if outbox:
             self._outbox = b""
             self.transport.write(b"".join(outbox) if isinstance(outbox, list) else outbox)
+            if self.is_prompt and self.link is not None:
+                self.link.send = self.transport.prompt()
+
+    def write_rest(self, rest: bytes) -> None:
+        """Pass on what the kernel did not take at once; nothing else waits."""
+        if self.link is not None:
+            self.link.send = None
+        self.transport.write(rest)
 
     def pause(self) -> None:
         self._held = True
@@ -204,6 +215,8 @@ class Connection:
             return
         self.flush()
         self.closing = True
+        if self.link is not None:
+            self.link.send = None
         self.transport.unregisterProducer()
         if self._held or self._stuck or self._resting:
             self.transport.resumeProducing()  # or the end of the peer would not be heard

@@ -22,6 +22,7 @@ from chatd.core.replies import HistoryPage, Reply
 from chatd.core.views import Presence, Typing, View
 from chatd.hub import Hub
 from chatd.protocols.connection import REQUESTS_A_TURN, Connection
+from chatd.protocols.transport import PromptWrite
 from chatd.protocols.vanished import Watch
 from chatd.protocols.wire import (
     VIEW_WRITERS,
@@ -89,6 +90,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     def connectionMade(self) -> None:
         self.opened(self.shared.hub, greeted=False)
+        self.is_prompt = isinstance(self.transport, PromptWrite)
         self.transport.bufferSize = READ_BYTES
         self.shared.watch.add(self)
 

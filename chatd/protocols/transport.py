@@ -59,6 +59,12 @@ class PromptWrite(Base):
             return bool(super()._isSendBufferFull())  # type: ignore[no-untyped-call]
         return self._tempDataLen > 0 or len(self.dataBuffer) > self.offset
 
+    def prompt(self) -> Callable[[bytes], int] | None:
+        """What sends bytes to the peer there and then, as `socket.send` does; None while something waits to be sent."""
+        if self._tempDataBuffer or len(self.dataBuffer) > self.offset or not self.connected or self.TLS:
+            return None
+        return self.socket.send
+
     def write(self, data: bytes) -> None:
         if (
             self._tempDataBuffer
