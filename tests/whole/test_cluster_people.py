@@ -14,9 +14,11 @@ from support.crowd import LineWire, Wire
 
 from chatd.client import blocking
 
-pytestmark = pytest.mark.parametrize("shards", [1, 3], indirect=True, ids=["one stream", "shards"])
+both = pytest.mark.parametrize("shards", [1, 3], indirect=True, ids=["one stream", "shards"])
+in_shards = pytest.mark.parametrize("shards", [3], indirect=True, ids=["shards"])
 
 
+@both
 def test_who_is_on_another_node_is_seen_heard_and_shown_typing(node: Any) -> None:
     one, other = node(), node()
     with Wire(place(one)) as tom, Wire(place(other)) as kim:
@@ -33,6 +35,7 @@ def test_who_is_on_another_node_is_seen_heard_and_shown_typing(node: Any) -> Non
         assert tom.ask("list", what="users", prefix="kim")["items"][0]["nick"] == "kimberly"
 
 
+@both
 def test_a_name_is_one_persons_in_the_whole_cluster(node: Any) -> None:
     one, other = node(), node()
     with Wire(place(one)) as tom, Wire(place(other)) as second:
@@ -42,6 +45,7 @@ def test_a_name_is_one_persons_in_the_whole_cluster(node: Any) -> None:
         assert refused["error"]["code"] == "NICK_IN_USE"
 
 
+@both
 def test_both_ask_for_a_name_at_once_and_one_of_them_gets_it(node: Any) -> None:
     servers = [node(), node()]
     for n in range(20):
@@ -65,6 +69,7 @@ def test_who_comes_again_at_once_gets_the_same_name(node: Any) -> None:
             assert wire.ask("quit")["ok"]
 
 
+@both
 def test_a_newcomer_knows_who_is_here(node: Any) -> None:
     one = node()
     with Wire(place(one)) as tom:
@@ -83,6 +88,7 @@ def test_a_newcomer_knows_who_is_here(node: Any) -> None:
             assert names == {"kim"}
 
 
+@both
 def test_who_comes_from_a_node_that_died_goes_on_exactly(node: Any) -> None:
     """By a token in the same breath, on a node that need not know yet what was said last."""
     one, other = node(), node()
@@ -99,6 +105,7 @@ def test_who_comes_from_a_node_that_died_goes_on_exactly(node: Any) -> None:
             assert shown == [last - 2, last - 1, last]
 
 
+@both
 def test_a_person_with_nc_comes_back_on_another_node(node: Any) -> None:
     one, other = node(), node()
     with LineWire((one.host, one.line_port)) as tom, LineWire((other.host, other.line_port)) as kim:
@@ -117,6 +124,7 @@ def test_a_person_with_nc_comes_back_on_another_node(node: Any) -> None:
             again.until("<kim> and again here")
 
 
+@both
 def test_sessions_of_a_dead_node_are_gone_on_every_other(node: Any) -> None:
     one, other = node(), node(CHATD__JOURNAL__NODE_SECONDS="2")
     with Wire(place(one)) as tom, Wire(place(other)) as kim:
@@ -131,6 +139,7 @@ def test_sessions_of_a_dead_node_are_gone_on_every_other(node: Any) -> None:
             second.enter("tom")
 
 
+@both
 def test_a_node_that_stood_still_begins_anew(node: Any) -> None:
     """The others took it for dead: nobody goes on there as if nothing had happened, and everybody can come again."""
     one, other = node(), node(CHATD__JOURNAL__NODE_SECONDS="2")
@@ -167,6 +176,7 @@ def test_a_client_with_several_addresses_goes_where_it_is_sent(node: Any) -> Non
         assert (sent.seq, tom.address.port) == (2, other.port)
 
 
+@in_shards
 def test_nodes_are_restarted_one_after_the_other_while_people_talk(node: Any) -> None:
     """A rolling upgrade: nobody is cut off from the talk, and nothing is said twice."""
     from support.talk import Talk
