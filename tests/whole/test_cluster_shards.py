@@ -167,8 +167,9 @@ def test_a_new_node_listens_when_it_has_what_was_said_in_all_rooms(node: Any, na
 def test_who_is_sent_away_is_told_and_can_come_back_when_allowed(node: Any) -> None:
     one, other = node(), node()
     with Wire(place(one)) as op, Wire(place(other)) as tom:
-        op.enter("op", "#club")
+        op.enter("op", "#club", caps=("presence",))
         tom.enter("tom", "#club")
+        op.until("presence", joined=["tom"])  # before it, nobody is there to be sent away
         assert op.ask("moderate", room="#club", action="kick", target="tom", reason="go")["ok"]
         assert tom.until("member", change="kick")["reason"] == "go"
         left = tom.until("presence")["left"][0]
