@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ PING_SECONDS = 1
 MONITOR_SECONDS = 2.0
 SURETY_SECONDS = 5.0
 API_SECONDS = 5.0
+PLACE_SECONDS = 10.0
+NO_PEERS = 10005  # what JetStream says to a stream for which not enough servers are there, or not yet
 SHARDS = "chatd: shards="
 """What the description of a stream begins with whose rooms are in others; the number of those follows."""
 
@@ -222,15 +225,20 @@ async def _make(manager: Any, client: Any, settings: Any, number: int) -> Any:
         deny_purge=True,
         num_replicas=settings.replicas or (3 if is_cluster(client) else 1),
     )
-    try:
-        return await manager.add_stream(config)
-    except APIError as error:
-        raise OperatorError(
-            f"stream {name}",
-            f"it is not there, and cannot be made ({error.description})",
-            "see that enough servers are there, or set journal.replicas",
-            Exit.UNAVAILABLE,
-        ) from error
+    deadline = time.monotonic() + PLACE_SECONDS
+    while True:
+        try:
+            return await manager.add_stream(config)
+        except APIError as error:
+            if error.err_code == NO_PEERS and time.monotonic() < deadline:  # servers that were just started, too
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            raise OperatorError(
+                f"stream {name}",
+                f"it is not there, and cannot be made ({error.description})",
+                "see that enough servers are there, or set journal.replicas",
+                Exit.UNAVAILABLE,
+            ) from error
 
 
 def is_cluster(client: Any) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from nats import connect
 from support.crowd import Wire
+from support.measure import wait_until
 from support.nats import NatsCluster, NatsServer
 from support.talk import Talk
 
@@ -199,3 +200,24 @@ async def set_replicas(url: str, stream: str, count: int) -> None:
     config.num_replicas = count
     await client.jsm().update_stream(config)
     await client.close()
+
+
+def test_a_node_waits_for_servers_that_are_just_starting(tmp_path: Path, start_server: Any) -> None:
+    """A stream that three keep is made once the third of them is there."""
+    cluster = NatsCluster(tmp_path / "nats")
+    first, second, third = cluster.servers
+    try:
+        for one in (first, second):
+            one.start(wait=False)
+        for one in (first, second):
+            one.wait()
+        node = start_server(f"--journal={cluster.url}", until="made")
+        process = node.spawn()
+        time.sleep(2)
+        assert process.poll() is None, node.output()
+        assert not node.is_ready()
+        third.start()
+        wait_until(node.is_ready, 20, node.output)
+        assert "replicated:3" in node.output()
+    finally:
+        cluster.stop()
