@@ -128,13 +128,13 @@ class RoomPath(Resource):
     async def _read(self, request: Any, kind: str) -> None:
         errand = Errand(self.hub, request.address, token_of(request), self.name)
         command = history_of(request, errand.room.name)
+        reply = await answered(request, errand, command)
+        if not isinstance(reply, HistoryPage):
+            raise refusal_in(reply)
         if kind == HTML and not is_published(errand.room):
             request.setHeader(b"Location", f"{top_of(request)}#{quote(self.name[1:])}".encode())
             finish(request, 303, b"this room is read in the page, at /\n", TEXT)
             return
-        reply = await answered(request, errand, command)
-        if not isinstance(reply, HistoryPage):
-            raise refusal_in(reply)
         request.setHeader(b"Vary", b"Accept, Authorization")
         request.setHeader(b"Chatd-Last-Seq", b"%d" % reply.last_seq)
         if links := links_of(request, reply):

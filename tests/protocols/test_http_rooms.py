@@ -263,6 +263,7 @@ def test_a_page_is_there_once_it_is_published_and_shows_words_as_words(house: Ho
     caller = Caller(house)
     status, told, _ = caller.ask("/r/den", Accept="text/html,*/*")
     assert (status, told["location"]) == (303, "../#den")
+    assert caller.ask("/r/den?from=", Accept="text/html")[0] == 400, "what is wrong is not covered up"
     assert alice.ask("set", room="#den", changes={"visibility": "published"})["ok"]
     status, told, text = caller.ask("/r/den", Accept="text/html,*/*")
     assert status == 200
