@@ -25,6 +25,8 @@ from typing import Any
 import pytest
 import pytest_twisted
 from support.disk import build
+from support.ports import free_ports
+from support.turns import turn
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
@@ -100,13 +102,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
             os._exit(70)
         raise TimeoutError(f"{item.nodeid} takes too long")
 
-    earlier = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds_for(item) + 10, 10)
-    try:
-        return (yield)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, earlier)
+    with turn(item):
+        earlier = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds_for(item) + 10, 10)
+        try:
+            return (yield)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, earlier)
 
 
 # -- what is left behind --------------------------------------------------------------------------------------
@@ -219,7 +222,7 @@ class ServerProcess:
         self.log = folder / "server.log"
         self.environ = clean_environment(folder) | environ
         self.process: subprocess.Popen[bytes] | None = None
-        self.ports = {"--port": "0", "--line-port": "0"}
+        self.ports = dict(zip(("--port", "--line-port"), map(str, free_ports(2)), strict=True))
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process without waiting for anything."""
@@ -251,9 +254,6 @@ class ServerProcess:
             if time.monotonic() > deadline:
                 pytest.fail(f"the server is not ready: {self.output()}")
             time.sleep(0.02)
-        for option, protocols in (("--port", ("detect", "framed")), ("--line-port", ("line",))):
-            with contextlib.suppress(StopIteration):
-                self.ports[option] = str(self.port_of(*protocols))
         return self
 
     def is_ready(self) -> bool:
@@ -325,7 +325,8 @@ def clean_environment(folder: Path) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("CHATD", "XDG_", "LISTEN_")) and name not in ("STATE_DIRECTORY", "NOTIFY_SOCKET")
+        if not name.startswith(("CHATD", "XDG_", "LISTEN_"))
+        and name not in ("STATE_DIRECTORY", "NOTIFY_SOCKET", "COLUMNS", "LINES")
     }
     parent = Path(chatd.__file__).parent.parent
     if parent.name != "site-packages":

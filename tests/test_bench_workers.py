@@ -46,6 +46,7 @@ def test_server_and_front_are_measured_apart(tmp_path: Path) -> None:
     assert front >= 0
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not shutil.which("openssl") and not os.environ.get("CI"), reason="there is no openssl")
 def test_encryption_costs_something() -> None:
     _, _, *rows = workers.encryption().splitlines()

@@ -165,6 +165,7 @@ def test_what_is_said_meanwhile_is_not_looked_at(path: Path, monkeypatch: pytest
     assert len(looks) > len({no for no, _, _ in looks}), "no room was looked at in more than one slice"
 
 
+@pytest.mark.alone
 def test_it_takes_its_share_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking at 1,800 messages takes some 20 ms; a twentieth of a processor needs twenty times as long."""
     monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)

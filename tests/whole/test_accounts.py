@@ -128,6 +128,7 @@ def test_a_thousand_guesses_from_one_address_and_from_fifty_find_three_a_minute_
     assert other.count("AUTH_FAILED") <= 2, "and by address, whatever the account"
 
 
+@pytest.mark.alone
 def test_fifty_logins_at_once_do_not_hold_up_those_who_talk(start_server: Any) -> None:
     server = start_server()
     for n in range(5):
@@ -143,6 +144,7 @@ def test_fifty_logins_at_once_do_not_hold_up_those_who_talk(start_server: Any) -
     assert told.p99 < 0.2
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_it_cannot_be_told_from_the_time_who_has_an_account(start_server: Any) -> None:
     """Means over 200 tries, taken in turns, differ by less than 5 %."""

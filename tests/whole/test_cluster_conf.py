@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from support.crowd import Wire
-from support.nats import NatsServer, is_free, program
+from support.nats import NatsServer, program
 from support.pages import TREE
+from support.ports import is_free
 
 Key = ec.EllipticCurvePrivateKey
 

@@ -89,6 +89,7 @@ def test_five_thousand_idle_members_are_small(server: Any) -> None:
         crowd.close()
 
 
+@pytest.mark.alone
 def test_the_silent_hold_nobody_up(server: Any) -> None:
     """A32: 50 connections that say nothing; the next one is in within a second."""
     silent = [socket.create_connection((server.host, server.port)) for _ in range(50)]
@@ -147,6 +148,7 @@ def test_ten_of_a_hundred_break_off_in_the_middle(server: Any) -> None:
             wire.socket.close()
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(90)
 def test_a_reader_who_stops_holds_nobody_up(server: Any) -> None:
     """A46: 10 MB to a room with somebody who does not read; the others do not wait, the server does not grow.

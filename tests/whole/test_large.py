@@ -132,6 +132,7 @@ def resident(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_any_page_of_a_very_long_history_comes_at_once(start_server: Any, extent: Any) -> None:

@@ -17,6 +17,7 @@ import pytest
 from support.browser import wait_for
 from support.crowd import LineWire
 from support.pages import page
+from support.ports import free_ports
 from support.web import ask, enter
 from websockets.sync.client import connect
 
@@ -30,13 +31,6 @@ def block(name: str) -> str:
     found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", PAGE, re.S)
     assert found
     return found[1].replace("127.0.0.1:8080", "127.0.0.1:CHATD")
-
-
-def a_free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -93,7 +87,7 @@ def test_the_page_and_all_behind_it_work_behind_a_web_server(
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = {"CHATD__SERVER__HOST": HOST, "CHATD__WEB__PROXIES": '["127.0.0.1"]'}
     server = start_server("--http-port=0", environ=settings)
-    port = a_free_port()
+    [port] = free_ports(1)
     tls = None
     if front is nginx:
         tls = ssl.create_default_context()
@@ -135,7 +129,7 @@ def test_the_page_can_be_below_another_place(program: Callable[[str], str], star
     server = start_server(
         "--http-port=0", environ={"CHATD__SERVER__HOST": HOST, "CHATD__WEB__PROXIES": '["127.0.0.1"]'}
     )
-    port = a_free_port()
+    [port] = free_ports(1)
     command = nginx(program, tmp_path, server, port)
     file = tmp_path / "nginx.conf"
     upstream = f"127.0.0.1:{server.port_of('http')}"

@@ -127,6 +127,7 @@ def test_a_silent_one_is_asked_in_both_ways_and_given_up(start_server: Any) -> N
 # -- what it costs ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_a_thousand_by_websocket_cost_no_more_than_by_frames(server: Any) -> None:
     """Processor time a delivery, by turns in the same run: at most 1.3 times as much."""
