@@ -74,6 +74,7 @@ class Node:
             self._names,
             give_back=lambda entries: told(entries, len(entries)),
             spawn=self._spawn,
+            later=lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call),
             places=lambda: list(replica.positions),
             hold_seconds=settings.hold_seconds,
         )

@@ -21,7 +21,8 @@ from chatd.journal.streams import MAKES_ROOMS, NAMES, number_of, subject_of
 
 class Outlet:
     """The ways out of a node into the streams called so. `give_back(entries)` hears what will not come back by itself,
-    `spawn(coroutine)` runs what is to be sent, and `places` says how far this node has come in each stream."""
+    `spawn(coroutine)` runs what is to be sent, `later(seconds, call)` calls later, and `places` says how far this node
+    has come in each stream."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class Outlet:
         *,
         give_back: Callable[[list[Entry]], None],
         spawn: Callable[[Any], None],
+        later: Callable[[float, Callable[[], None]], object],
         places: Callable[[], list[int]],
         hold_seconds: float,
     ) -> None:
@@ -44,6 +46,7 @@ class Outlet:
                 self._given_back,
                 hold_seconds=hold_seconds,
                 clock=time.monotonic,
+                later=later,
                 after=places if len(names) > 1 else list,
                 is_names=number == NAMES,
             )

@@ -17,6 +17,7 @@ from chatd.core.cluster_events import NodeCame, NodeGone
 from chatd.core.codes import Code
 from chatd.core.events import Entry, Event, LoggedOut, Parted, Proposal
 from chatd.journal.bundles import pack, piece_of, seal
+from chatd.journal.commits import GATHER_SECONDS
 from chatd.journal.order import refused
 
 WINDOW = 4
@@ -47,10 +48,10 @@ class Sent(Struct):
 class Sender:
     """Publishes what is put, within the bounds of `hold_seconds` and of `most_bytes` a bundle.
 
-    `publish(id, payload, number)` and `give_back(entries)` are its ways out. What is published for the first time is
-    acknowledged by its coming back, and the `number` is None; only what seems lost is asked after. `after` says how far
-    this node has come in each stream, if there are several; what was sent into that of names counts for nothing once
-    its run is over, and in the others it does.
+    `publish(id, payload, number)` and `give_back(entries)` are its ways out; `later(seconds, call)` calls later. What
+    is published for the first time is acknowledged by its coming back, and the `number` is None; only what seems lost
+    is asked after. `after` says how far this node has come in each stream, if there are several; what was sent into
+    that of names counts for nothing once its run is over, and in the others it does.
     """
 
     log = Logger()
@@ -62,6 +63,7 @@ class Sender:
         *,
         hold_seconds: float,
         clock: Callable[[], float],
+        later: Callable[[float, Callable[[], None]], object] = lambda _, call: call(),
         after: Callable[[], list[int]] = list,
         is_names: bool = True,
     ) -> None:
@@ -73,12 +75,15 @@ class Sender:
         self._give_back = give_back
         self._hold = hold_seconds
         self._clock = clock
+        self._later = later
         self._after = after
         self._is_names = is_names
         self._number = 0
         self._round = 0
         self._waiting: deque[tuple[float, list[Proposal]]] = deque()
         self._on_way: dict[int, Sent] = {}
+        self._size = 0  # of the last bundle
+        self._is_due = False
         self.last_since = 0.0  # when the oldest of what came back last was proposed
         self._patience = AGAIN_SECONDS
 
@@ -104,6 +109,14 @@ class Sender:
                 self._waiting.append((self._clock(), lasting))
         else:
             self._waiting.append((self._clock(), list(proposals)))
+        if self._size < 2:
+            self.send_more()
+        elif not self._is_due:
+            self._is_due = True
+            self._later(GATHER_SECONDS, self._send_due)
+
+    def _send_due(self) -> None:
+        self._is_due = False
         self.send_more()
 
     def send_more(self) -> None:
@@ -116,6 +129,7 @@ class Sender:
             if rest := waiting[len(taken) :]:
                 self._waiting.append((since, rest))
             self._number += 1
+            self._size = len(taken)
             sent = self._on_way[self._number] = Sent(self._number, taken, pieces, since)
             self._send(sent)
 

@@ -1,7 +1,7 @@
 """The writer: the one thread that writes, and how it makes batches.
 
-Whatever is proposed while a batch is being committed makes up the next one: the slower the disk, the larger the
-batches. It knows of a store and of whom to tell; the reactor is for others.
+Whatever is proposed while a batch is being committed makes up the next one, with what comes right after: the slower
+the disk, the larger the batches. It knows of a store and of whom to tell; the reactor is for others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from chatd.core.codes import Code
 from chatd.core.events import Entry, Proposal
 from chatd.core.questions import Snapshot
-from chatd.journal.commits import Commits
+from chatd.journal.commits import GATHER_SECONDS, Commits
 from chatd.journal.order import not_stored
 from chatd.journal.store import Store
 
@@ -49,6 +49,7 @@ class Writer:
         self._queue: SimpleQueue[Sequence[Proposal] | None] = SimpleQueue()
         self._rest: list[Proposal] = []
         self._is_ending = False
+        self._size = 0  # of the last batch
         self._thread = threading.Thread(target=self._run, name="journal writer")
 
     def start(self) -> None:
@@ -96,11 +97,14 @@ class Writer:
         batch, self._rest = self._rest, []
         if not batch and not self._is_ending:
             self._take(batch)
+        if self._size > 1:
+            time.sleep(GATHER_SECONDS)
         while len(batch) < LARGEST_BATCH and not self._is_ending and not self._queue.empty():
             self._take(batch)
         if len(batch) > LARGEST_BATCH:
             self._rest = batch[LARGEST_BATCH:]
             del batch[LARGEST_BATCH:]
+        self._size = len(batch)
         return batch
 
     def _take(self, batch: list[Proposal]) -> None:

@@ -8,6 +8,7 @@ from chatd.core.cluster_events import NodeCame
 from chatd.core.codes import Code
 from chatd.core.events import Entry, Event, LoggedOut, MessageSent, NickChanged, Proposal
 from chatd.journal.bundles import TooLarge, unseal
+from chatd.journal.commits import GATHER_SECONDS
 from chatd.journal.sender import AGAIN_SECONDS, WINDOW, Sender
 
 
@@ -18,11 +19,13 @@ class Stream:
         self.now = 100.0
         self.published: list[tuple[str, Any]] = []
         self.given_back: list[Entry] = []
+        self.later: list[tuple[float, Any]] = []
         self.sender = Sender(
             lambda mark, payload, number: self.published.append((mark, unseal(payload))),
             self.given_back.extend,
             hold_seconds=hold_seconds,
             clock=lambda: self.now,
+            later=lambda seconds, call: self.later.append((seconds, call)),
         )
         self.sender.is_connected = True
         self.sender.begin("n1", Proposal(NodeCame("n1", "m1", b""), 1))
@@ -65,6 +68,24 @@ def test_what_is_put_while_bundles_are_on_their_way_makes_up_the_next_one() -> N
     one.come_back(2)
     one.sender.send_more()
     assert one.fresh() == [(f"n1.{WINDOW + 2}.0", [f"{n}" for n in range(WINDOW, WINDOW + 3)])]
+
+
+def test_under_load_a_bundle_takes_with_it_what_comes_right_after() -> None:
+    one = stream()
+    one.say("a", "b")
+    assert one.fresh() == [("n1.2.0", ["a", "b"])]
+    one.say("c")
+    one.say("d")
+    assert one.fresh() == []
+    [(seconds, call)] = one.later
+    assert seconds == GATHER_SECONDS
+    call()
+    assert one.fresh() == [("n1.3.0", ["c", "d"])]
+    one.say("e")
+    one.later.pop()[1]()
+    assert one.fresh() == [("n1.4.0", ["e"])]
+    one.say("f")
+    assert one.fresh() == [("n1.5.0", ["f"])], "who speaks alone waits for nobody"
 
 
 def test_what_comes_back_are_the_very_proposals_with_their_tickets() -> None:

@@ -68,6 +68,7 @@ class Out:
             NAME_OF,
             give_back=self.given_back.extend,
             spawn=lambda _: None,
+            later=lambda _, call: call(),
             places=lambda: list(self.places),
             hold_seconds=10.0,
         )
