@@ -169,6 +169,7 @@ class Node:
                 raise self.failed
             await self._finish()
         finally:
+            self._is_ending = True
             for task in list(self._tasks):
                 task.cancel()
             if self._client is not None:

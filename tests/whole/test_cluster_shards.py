@@ -188,6 +188,7 @@ def test_the_number_of_shards_stays_as_it_is(node: Any, wrong: str) -> None:
     told = refused(one)
     assert f"stream {node.stream}: its rooms are in 3 others, and journal.shards is {wrong}" in told
     assert "set journal.shards to 3" in told
+    assert "no connection" not in told
 
 
 @pytest.mark.parametrize("shards", [1, 3], indirect=True)
