@@ -89,7 +89,7 @@ class JetstreamJournal:
         if self._state == "opening":
             self._state = "open"
             self._readers.start()
-            self._patrol.start()
+            self._patrol.start(result.rooms)
         self._opened.callback(result)
 
     def append(self, proposals: Sequence[Proposal]) -> None:

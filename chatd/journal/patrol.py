@@ -1,4 +1,5 @@
-"""The patrol: walks once through all that the journal keeps, beside the running server, and tells what is damaged.
+"""The patrol: walks once through all that the journal had at the start, beside the running server, and tells what is
+damaged.
 
 It is what makes up for a check at the start that has no time for a long history. It takes a small share of one
 processor in slices of a few milliseconds, holds nobody up, and ends at once when it is told to.
@@ -9,11 +10,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from twisted.logger import Logger
 
+from chatd.core.questions import StoredRoom
 from chatd.journal import schema
 from chatd.journal.salvage import HOPELESS, STEP, Room, damaged, good, is_known, known_of, last_of, lost, past
 from chatd.journal.schema import event_id
@@ -49,6 +52,7 @@ class Patrol:
         self._thread = threading.Thread(target=self._run, name="journal patrol", daemon=True)
         self._places: list[tuple[str, int, int]] = []
         self._others: list[str] = []
+        self._until: dict[str, int] = {}
         self.is_done = False
 
     @property
@@ -57,8 +61,9 @@ class Patrol:
         places = [f"{name} {low}" if low == high else f"{name} {low} to {high}" for name, low, high in self._places]
         return places + self._others
 
-    def start(self) -> None:
-        """Begin, after a while."""
+    def start(self, rooms: Sequence[StoredRoom]) -> None:
+        """Begin, after a while. Looked at is what these rooms have now; what is said from now on was just written."""
+        self._until = {room.room_id: room.last_seq for room in rooms}
         self._thread.start()
 
     def end(self) -> None:
@@ -74,7 +79,8 @@ class Patrol:
             with closing(schema.connect_reader(self._path)) as connection:
                 rooms = connection.execute("SELECT no, name, room_id FROM rooms ORDER BY no").fetchall()
                 for no, name, room_id in rooms:
-                    self._room(connection, no, name or room_id)
+                    if room_id in self._until:
+                        self._room(connection, no, name or room_id, self._until.pop(room_id))
             self.is_done = not self._ended.is_set()
         except sqlite3.Error as error:
             if damaged(error):
@@ -99,10 +105,11 @@ class Patrol:
             more=more,
         )
 
-    def _room(self, connection: sqlite3.Connection, no: int, name: str) -> None:
-        """Look at all of a room, a slice at a time: at what it has now. What is said from now on was just written."""
+    def _room(self, connection: sqlite3.Connection, no: int, name: str, most: int) -> None:
+        """Look at a room, a slice at a time, up to the number `most`."""
         low = blank = 0
-        until = self._last(connection, no)
+        last = self._last(connection, no)
+        until = None if last is None else min(last, most)
         while blank < HOPELESS and not self._ended.is_set():
             began = time.thread_time()
             low, high, missing = self._slice(connection, no, low, until, name)

@@ -94,7 +94,7 @@ class SqliteJournal(Alone):
         if self._state is State.OPENING:
             self._state = State.OPEN
             self._readers.start()
-            self._patrol.start()
+            self._patrol.start(result.rooms)
         self._opened.callback(result)
 
     def append(self, proposals: Sequence[Proposal]) -> None:

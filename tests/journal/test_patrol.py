@@ -14,6 +14,7 @@ import pytest
 from support.damage import break_page, change, journal
 from twisted.logger import formatEvent, globalLogPublisher
 
+from chatd.core.questions import StoredRoom
 from chatd.journal import patrol, salvage, schema
 from chatd.journal.patrol import Patrol
 from chatd.journal.schema import event_id
@@ -38,11 +39,18 @@ def told() -> Iterator[list[str]]:
     globalLogPublisher.removeObserver(observer)
 
 
-def walk(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def rooms(path: Path, last_seq: int = 1 << 32) -> list[StoredRoom]:
+    """All rooms, as if they had ended with this number when the journal was opened."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = connection.execute("SELECT room_id, name FROM rooms").fetchall()
+    return [StoredRoom(room_id, name, (), 1, last_seq, "") for room_id, name in names]
+
+
+def walk(path: Path, monkeypatch: pytest.MonkeyPatch, last_seq: int = 1 << 32) -> list[str]:
     monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
     monkeypatch.setattr(patrol, "SHARE", 1)
     walking = Patrol(path)
-    walking.start()
+    walking.start(rooms(path, last_seq))
     walking._thread.join()
     assert walking.is_done
     return walking.found
@@ -89,7 +97,7 @@ def test_it_ends_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
     monkeypatch.setattr(patrol, "SHARE", 0.0001)
     walking = Patrol(path)
-    walking.start()
+    walking.start(rooms(path))
     began = time.monotonic()
     walking.end()
     assert time.monotonic() - began < 1
@@ -108,7 +116,7 @@ def test_nobody_waits_for_a_look_at_a_disk_that_stands_still(path: Path, monkeyp
     monkeypatch.setattr(patrol, "END_SECONDS", 0.1)
     monkeypatch.setattr(patrol, "good", stuck)
     walking = Patrol(path)
-    walking.start()
+    walking.start(rooms(path))
     assert looks.wait(5)
     began = time.monotonic()
     walking.end()
@@ -128,7 +136,7 @@ def test_a_disk_that_fails_is_not_taken_for_a_damaged_journal(
     monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
     monkeypatch.setattr(patrol, "good", fails)
     walking = Patrol(path)
-    walking.start()
+    walking.start(rooms(path))
     walking._thread.join()
     assert not walking.is_done
     assert walking.found == []
@@ -165,13 +173,26 @@ def test_what_is_said_meanwhile_is_not_looked_at(path: Path, monkeypatch: pytest
     assert len(looks) > len({no for no, _, _ in looks}), "no room was looked at in more than one slice"
 
 
+def test_what_was_said_since_the_start_is_not_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was just written; and a new server has something better to do than to read what it writes."""
+    change(path, "#lobby message 100 ")
+    change(path, "#lobby message 200 ")
+    assert walk(path, monkeypatch, 150) == ["#lobby 100"]
+    assert walk(path, monkeypatch, 99) == []
+    monkeypatch.setattr(Patrol, "_room", None)
+    walking = Patrol(path)
+    walking.start([])
+    walking._thread.join()
+    assert walking.is_done, "rooms that were made since are not looked at either"
+
+
 @pytest.mark.alone
 def test_it_takes_its_share_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking at 1,800 messages takes some 20 ms; a twentieth of a processor needs twenty times as long."""
     monkeypatch.setattr(patrol, "FIRST_PAUSE", 0)
     began, used = time.monotonic(), time.process_time()
     walking = Patrol(path)
-    walking.start()
+    walking.start(rooms(path))
     walking._thread.join()
     used = time.process_time() - used
     assert time.monotonic() - began > used * 5
