@@ -43,7 +43,8 @@ class Person:
         self.context: BrowserContext = browser.new_context(**{"locale": "en-GB", **DESKTOP, **options})
         self.context.set_default_timeout(15_000)
         self.errors: list[str] = []
-        self.forgiven = ("WebSocket connection to",)  # what the browser says when the server is away
+        # What the browser says when the server is away, or was killed while something was still being fetched.
+        self.forgiven = ("WebSocket connection to", "Failed to load resource: net::ERR_CONNECTION_")
         self.page = self.window()
 
     def window(self, place: str = "") -> Page:
