@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,9 +16,9 @@ ROOMS = ("#one", "#two")
 
 
 class Kernel(Transport):
-    """A transport that takes what it likes at once, and has the rest wait until `take`."""
+    """A transport that takes by `chance` at once, all of it if there is none, and has the rest wait until `take`."""
 
-    chance: random.Random
+    chance: random.Random | None = None
     waiting = b""
     at_once = 0  # what came past the connection
 
@@ -26,7 +27,7 @@ class Kernel(Transport):
 
     def send(self, data: bytes) -> int:
         assert not self.waiting, "something waits before it"
-        size = self.chance.choice([0, self.chance.randrange(len(data)), len(data), len(data)])
+        size = self._taken(data, lambda chance: [0, chance.randrange(len(data)), len(data), len(data)])
         if not size:
             raise BlockingIOError
         super().write(data[:size])
@@ -34,20 +35,23 @@ class Kernel(Transport):
         return size
 
     def write(self, data: bytes) -> None:
-        size = 0 if self.waiting else self.chance.choice([0, len(data) // 2, len(data)])
+        size = 0 if self.waiting else self._taken(data, lambda _: [0, len(data) // 2, len(data)])
         super().write(data[:size])
         self.waiting += data[size:]
+
+    def _taken(self, data: bytes, sizes: Callable[[random.Random], list[int]]) -> int:
+        return len(data) if self.chance is None else self.chance.choice(sizes(self.chance))
 
     def take(self) -> None:
         super().write(self.waiting)
         self.waiting = b""
 
 
-def come(house: House, nick: str, seed: int) -> Peer:
+def come(house: House, nick: str, seed: int | None = None) -> Peer:
     peer = house.come(nick, *ROOMS)
     peer.transport.__class__ = Kernel
     transport: Any = peer.transport
-    transport.chance = random.Random(seed)
+    transport.chance = None if seed is None else random.Random(seed)
     peer.protocol.is_prompt = True
     return peer
 
@@ -83,10 +87,8 @@ def test_what_is_sent_at_once_and_what_waits_come_in_their_order(seed: int) -> N
 def test_a_room_that_is_alone_is_sent_at_once() -> None:
     house = House()
     tom = house.come("tom", *ROOMS)
-    peer = come(house, "kim", 1)
+    peer = come(house, "kim")
     transport: Any = peer.transport
-    transport.chance = random.Random()
-    transport.chance.choice = lambda options: options[-1]  # type: ignore[method-assign]
     tom.ask("send", room="#one", body="the connection has this, and finds that nothing waits")
     before = transport.at_once
     tom.ask("send", room="#one", body="hello")
@@ -99,9 +101,7 @@ def test_what_waits_already_comes_before_what_is_sent_at_once() -> None:
     house = House()
     tom = house.come("tom", "#one", "#three")
     tom.ask("send", room="#three", body="it is there")
-    kim = come(house, "kim", 1)
-    transport: Any = kim.transport
-    transport.chance.choice = lambda options: options[-1]  # type: ignore[method-assign]
+    kim = come(house, "kim")
     kim.ask("ping")
     kim.murmur({"type": "join", "id": "j", "room": "#three"})
     tom.murmur({"type": "send", "id": "s", "room": "#three", "body": "right behind"})
@@ -112,9 +112,8 @@ def test_what_waits_already_comes_before_what_is_sent_at_once() -> None:
 
 def test_what_is_left_of_a_large_turn_comes_before_what_is_sent_at_once() -> None:
     house = House()
-    kim = come(house, "kim", 1)
+    kim = come(house, "kim")
     transport: Any = kim.transport
-    transport.chance.choice = lambda options: options[-1]  # type: ignore[method-assign]
     connection, link = kim.protocol, kim.protocol.link
     assert link is not None
     for word in (b"first", b"last"):
