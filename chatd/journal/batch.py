@@ -144,12 +144,15 @@ class Batch:
         if said is not None and not self._is_gone(said):
             _, time, *_, blob = self._events[said]
             return Earlier(decode(blob), time, said & SEQ_MASK)
+        elsewhere = None  # in another room; there may be one in this as well, if they were in several streams
         for found, time, blob in self._found.get(self._keys[who], ()):
             stored: Any = decode(self._replaced.get(found, blob))
-            is_other = self.is_by_room and stored.room_id != event.room_id
-            if (stored.author, stored.msg_id) == who and not is_other and not self._is_gone(found):
-                return Earlier(stored, time, found & SEQ_MASK)
-        return None
+            if (stored.author, stored.msg_id) == who and not self._is_gone(found):
+                earlier = Earlier(stored, time, found & SEQ_MASK)
+                if stored.room_id == event.room_id:
+                    return earlier
+                elsewhere = elsewhere or earlier
+        return None if self.is_by_room else elsewhere
 
     def at(self, counter: Counter, seq: int) -> Numbered | None:
         blob = self._blob(event_id(counter.no, seq))

@@ -108,7 +108,9 @@ class _Import:
         line = read_line(raw)
         if (number == 1) is not isinstance(line, Head):
             raise ValueError("the first line, and no other, says what this is: see chatd export")
-        if isinstance(line, RoomLine):
+        if isinstance(line, Head):
+            self._head(line)
+        elif isinstance(line, RoomLine):
             self._room(line)
         elif isinstance(line, EventLine):
             self._event(line)
@@ -120,6 +122,10 @@ class _Import:
             self._ruling(line)
         elif isinstance(line, AccountLine):
             self._account(line)
+
+    def _head(self, line: Head) -> None:
+        if line.by_room:
+            self._connection.execute("INSERT OR IGNORE INTO meta VALUES (?, 1)", (schema.BY_ROOM,))
 
     def _room(self, line: RoomLine) -> None:
         wanted = _taken(line.room_id, line.name, line.parties)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from chatd.core.names import fold
 from chatd.core.questions import VerifierWanted
-from chatd.journal import rulings, salvage
+from chatd.journal import rulings, salvage, schema
 from chatd.journal.accounts import stored as accounts_of
 from chatd.journal.accounts import verifier
 from chatd.journal.exported import AccountLine, CursorLine, Head, LostLine, RoomLine, RulingLine, event_line, line_bytes
@@ -75,7 +75,7 @@ def events(connection: sqlite3.Connection, room: Kept) -> Iterator[Read | Stretc
 
 def lines(connection: sqlite3.Connection, told: list[Kept], lost: Lost) -> Iterator[bytes]:
     """These rooms in the form that can be imported again (`chatd.journal.exported`); `lost` hears what is damaged."""
-    yield line_bytes(Head())
+    yield line_bytes(Head(by_room=schema.is_by_room(connection)))
     for room in told:
         yield line_bytes(
             RoomLine(

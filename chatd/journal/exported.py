@@ -28,7 +28,9 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
 
 
 class Head(Line, frozen=True, kw_only=True, tag="chatd-export/1"):
-    """The first line."""
+    """The first line. `by_room`: an author may have one `msg_id` in several rooms, which were in several streams."""
+
+    by_room: bool = False
 
 
 class RoomLine(Line, frozen=True, kw_only=True, tag="room"):

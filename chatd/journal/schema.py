@@ -73,6 +73,10 @@ the last number of it. It stays empty, and is no fault."""
 STREAM = "stream"
 """The key in `meta` of the name of the stream that a file is a copy of."""
 
+BY_ROOM = "msg_id by room"
+"""The key in `meta` of a file in which an author may have one `msg_id` in several rooms: they were in several streams
+once, and came in by an export."""
+
 BOOKMARKS = """
 CREATE TABLE bookmarks (key TEXT PRIMARY KEY, time INTEGER NOT NULL, bookmark BLOB NOT NULL) WITHOUT ROWID;
 """
@@ -227,6 +231,12 @@ def recognise(connection: sqlite3.Connection, path: Path) -> None:
 def is_replica(connection: sqlite3.Connection) -> bool:
     """Whether a journal's file is a copy of a stream."""
     return connection.execute("SELECT 1 FROM meta WHERE key = ?", (STREAM,)).fetchone() is not None
+
+
+def is_by_room(connection: sqlite3.Connection) -> bool:
+    """Whether an author may have one `msg_id` in several rooms: they are in several streams, or were."""
+    found = connection.execute("SELECT 1 FROM meta WHERE key = ? OR key GLOB 'position [0-9]*'", (BY_ROOM,))
+    return found.fetchone() is not None
 
 
 def beside(path: Path, ending: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import MsgspecError, Struct
 
 from chatd.core.events import Numbered, Related
-from chatd.journal import accounts, rulings
+from chatd.journal import accounts, rulings, schema
 from chatd.journal.chain import digest_of, link
 from chatd.journal.salvage import HOPELESS, STEP, is_known, known_of
 from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
@@ -201,13 +201,12 @@ class _Walk:
             self._fault(where, "it cannot be found by its msg_id")
 
     def repeated(self) -> None:
-        """Every `msg_id` that its author has twice; in a copy of several streams, in one room."""
-        places = "SELECT 1 FROM meta WHERE key GLOB 'position [0-9]*'"
+        """Every `msg_id` that its author has twice; in one room, if the rooms are or were in several streams."""
         keys = "SELECT msg_key FROM events WHERE msg_key IS NOT NULL GROUP BY msg_key HAVING count(*) > 1"
         names = {}
         with self._looking("msg_ids"):
             names = dict(self._connection.execute("SELECT no, name FROM rooms"))
-            is_by_room = self._connection.execute(places).fetchone() is not None
+            is_by_room = schema.is_by_room(self._connection)
             for (key,) in self._connection.execute(keys).fetchall():
                 seen: dict[tuple[str, ...], str] = {}
                 for number, blob in self._connection.execute("SELECT id, event FROM events WHERE msg_key = ?", (key,)):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from msgspec import MsgspecError
 
+from chatd.core.codes import Code
 from chatd.core.events import Entry, Event, Fate, MessageSent, Proposal, ReadMarked, Related, RoomChanged, RoomMade
 from chatd.core.questions import CursorsWanted, EntryWanted, PageWanted, Side
 from chatd.errors import Exit, OperatorError
@@ -192,6 +193,32 @@ HEAD = b'{"line": "chatd-export/1"}'
 def test_an_export_can_be_written_by_others(other: Path) -> None:
     """Without links: they are made."""
     assert comes_in([HEAD, room(), event(1), event(2, msg_id="1")], other) == Verified(rooms=1, events=2)
+
+
+def test_rooms_that_were_in_several_streams_keep_what_was_said_under_one_msg_id(other: Path) -> None:
+    """An author may have one there in each room. Each is found again, and a third is refused."""
+    said = [
+        line
+        for n, name in ((1, "#one"), (2, "#two"))
+        for line in (room(f"q{n}", name), event(1, room_id=f"q{n}", body=name, msg_id="1"))
+    ]
+    with pytest.raises(OperatorError, match="it would have faults"):
+        bring_in([HEAD, *said], other, name="export", tell=lambda line: None)
+    by_room = b'{"line": "chatd-export/1", "by_room": true}'
+    assert comes_in([by_room, *said], other) == Verified(rooms=2, events=2)
+    again = Store(other, "fsync")
+    again.open()
+    assert json.loads(lines(again)[0])["by_room"], "it is told on"
+    sent = [
+        MessageSent("q1", "ann", "Ann", "text", "#one", "1"),
+        MessageSent("q2", "ann", "Ann", "text", "#two", "1"),
+        RoomMade("q3", "#three"),
+        MessageSent("q3", "ann", "Ann", "text", "#three", "1"),
+    ]
+    repeated, too, _, refused = write(again, *sent)
+    assert [(entry.fate, entry.seq) for entry in (repeated, too)] == [(Fate.REPEATED, 1)] * 2
+    assert refused.code is Code.MSG_ID_REUSED
+    again.close()
 
 
 @pytest.mark.parametrize(

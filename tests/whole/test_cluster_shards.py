@@ -217,6 +217,26 @@ def test_another_number_of_shards_is_had_by_moving(node: Any, nats_server: NatsS
         assert again.ask("send", room="#room1", body="more")["seq"] == 6
 
 
+def test_what_was_in_several_streams_is_exported_and_imported(node: Any, nats_server: NatsServer) -> None:
+    """Also what one author said under one `msg_id`, which is known in its room only."""
+    one = node()
+    with Wire(place(one)) as tom:
+        tom.enter("tom", *ROOMS)
+        for room in ROOMS:
+            assert not tom.ask("send", room=room, body=room, msg_id="1")["duplicate"]
+    exported, apart = one.folder / "all.jsonl", one.folder / "apart"
+    chatd("export", f"--output={exported}", server=one, url=nats_server.url)
+    assert one.stop() == 0
+    before = rows(one.data_dir / "copy.db")
+    alone = {"CHATD__JOURNAL__URL": "sqlite:", "CHATD__SERVER__DATA_DIR": ""}
+    one.data_dir = apart
+    chatd("import", str(exported), server=one, **alone)
+    chatd("verify", server=one, **alone)
+    after = rows(apart / "chatd.db")
+    assert after["events"] == before["events"]
+    assert len(after["events"]) == len(ROOMS)
+
+
 def test_a_stream_of_rooms_that_is_gone_is_no_empty_history(node: Any, nats_server: NatsServer) -> None:
     one = node()
     with Wire(place(one)) as tom:
