@@ -126,7 +126,7 @@ def logged_in(state: State, entry: Entry, event: LoggedIn) -> list[Effect]:
             return [_lost(taken)]
         user = state.users[event.user_id] = User(event.user_id, event.nick, event.account, event.bot)
         state.call(user, event.nick)
-    user.sessions.add(event.session_id)
+    user.sessions += (event.session_id,)
     state.sessions[event.session_id] = Session(event.session_id, user, device=event.device, node=event.node)
     return NOTHING
 
@@ -164,7 +164,7 @@ def joined(state: State, entry: Entry, event: Joined) -> list[Effect]:
     is_banned = orders.is_banned(state, room, user, entry.time)  # while the wish to enter was on its way
     if is_banned and state.orders == 1:
         return [effects.Rejected(Code.BANNED, f"you are banned from {room.name}")]
-    session.rooms.add(room.id)
+    session.enter(room.id)
     room.members[user.id] = room.members.get(user.id, 0) + 1
     entered = effects.Entered(room.id, session.id, user.nick, room.members[user.id] == 1)
     # Where rooms have orders of their own, not all nodes know of the ban by now: the one where the session is ends it.

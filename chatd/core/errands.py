@@ -17,7 +17,7 @@ def visitor(context: Context, token: str | None, name: str) -> tuple[Session, Ro
     """Who asks, and the room that is asked for; raises `Refusal`. The session is in the room, and on no register."""
     user = owner_of(context, token, name) if token is not None else nobody(context)
     room = room_for(context, user, name)
-    return Session(context.session_id, user, {room.id}), room
+    return Session(context.session_id, user, frozenset({room.id})), room
 
 
 def owner_of(context: Context, token: str, name: str) -> User:

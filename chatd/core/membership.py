@@ -81,7 +81,7 @@ def account_disabled(state: State, entry: Entry, event: AccountDisabled) -> list
 
 def _end(state: State, user_id: str, reason: str, kept: str = "") -> list[Effect]:
     user = state.users.get(user_id)
-    others = () if user is None else tuple(sorted(user.sessions - {kept}))
+    others = () if user is None else tuple(one for one in sorted(user.sessions) if one != kept)
     return [effects.Ended(others, Code.SESSION_EXPIRED, reason)] if others else []
 
 
@@ -113,8 +113,8 @@ def became(state: State, entry: Entry, event: Became) -> list[Effect]:
         if user.id not in members:
             entered.append(room_id)
         members[user.id] = members.get(user.id, 0) + 1
-    old.sessions.discard(session.id)
-    user.sessions.add(session.id)
+    old.sessions = tuple(one for one in old.sessions if one != session.id)
+    user.sessions += (session.id,)
     session.user, session.device = user, event.device
     if not old.sessions:
         state.uncall(old)

@@ -15,7 +15,7 @@ from chatd.core.codes import Code
 from chatd.core.effects import Effect
 from chatd.core.events import Entry
 from chatd.core.questions import Present, PresentRoom, PresentSession, PresentUser
-from chatd.core.state import Session, State, User
+from chatd.core.state import Session, State, User, shared
 
 
 def end_session(state: State, session: Session, reason: str) -> list[Effect]:
@@ -23,7 +23,7 @@ def end_session(state: State, session: Session, reason: str) -> list[Effect]:
     gone: list[Effect] = [orders.leave(state, session, room_id, reason) for room_id in sorted(session.rooms)]
     del state.sessions[session.id]
     user = session.user
-    user.sessions.discard(session.id)
+    user.sessions = tuple(one for one in user.sessions if one != session.id)
     if not user.sessions:
         state.uncall(user)
         del state.users[user.id]
@@ -92,9 +92,9 @@ def take_present(state: State, told: Present) -> None:
         state.call(user, one.nick)
     for session in told.sessions:
         user = state.users[session.user_id]
-        rooms = {room_id for room_id in session.rooms if room_id in state.rooms}
+        rooms = shared(frozenset(room_id for room_id in session.rooms if room_id in state.rooms))
         state.sessions[session.session_id] = Session(session.session_id, user, rooms, session.device, session.node)
-        user.sessions.add(session.session_id)
+        user.sessions += (session.session_id,)
         for room_id in rooms:
             members = state.rooms[room_id].members
             members[user.id] = members.get(user.id, 0) + 1

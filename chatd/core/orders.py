@@ -149,7 +149,7 @@ def is_banned(state: State, room: Room, user: User, now: int) -> bool:
 def leave(state: State, session: Session, room_id: str, reason: str, *, forced: bool = False) -> effects.Gone:
     """A session is in a room no longer."""
     room: Room = state.rooms[room_id]
-    session.rooms.discard(room_id)
+    session.leave(room_id)
     user = session.user
     room.members[user.id] -= 1
     last = room.members[user.id] == 0

@@ -24,7 +24,7 @@ from chatd.core.state import State
 from chatd.core.views import CaughtUp, Gap
 from chatd.hub.counts import Counts
 from chatd.hub.fanout import Fanout, Piece
-from chatd.hub.link import Link
+from chatd.hub.link import NO_FEEDS, Link
 
 RETRY_SECONDS = 1.0
 PAGES_AT_ONCE = 8  # asked for and not yet written, for all feeds together
@@ -116,12 +116,15 @@ class Replay:
             announced = announced or before.announced
         else:
             self.counts.replays_started_total += 1
+        link.feeds = link.feeds or {}
         feed = link.feeds[room_id] = Feed(room_id, next_seq, announced)
         self.pump(link, feed)
 
     def end(self, link: Link, room_id: str) -> None:
         """Feed it this room no more."""
-        if link.feeds.pop(room_id, None) is not None:
+        if room_id in link.feeds:
+            del link.feeds[room_id]
+            link.feeds = link.feeds or NO_FEEDS
             self.counts.replays_ended_total += 1
 
     def pump(self, link: Link, feed: Feed) -> None:

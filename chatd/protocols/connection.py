@@ -80,6 +80,10 @@ class Connection:
 
     def opened(self, hub: Hub, *, greeted: bool) -> None:
         """The peer is there. `greeted`: this way in has no hello of its own, so none is waited for."""
+        # Also what few of them ever change. CPython has one table of attributes' names for all objects of a class, with
+        # those that the first few objects have; any that comes later gives its object a table of its own, of 800 bytes.
+        self.closing = self.ended = self._held = self._stuck = self._resting = False
+        self._deadline, self._outbox, self._size, self._asked = None, b"", 0, 0
         self.hub = hub
         self.address = self.peer()
         self.heard = hub.tick

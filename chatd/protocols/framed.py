@@ -37,6 +37,7 @@ from chatd.protocols.wire import (
 
 LENGTH = struct.Struct("!I")
 MOST_PIECES = 64  # kept apart of one frame: many small ones take far more memory than what is in them
+NOTHING: list[bytes] = []  # of all who have sent whole frames; nothing is put there
 READ_BYTES = 65_536  # at once: the longest frame
 
 
@@ -82,7 +83,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
 
     def __init__(self, factory: FramedFactory) -> None:
         self.shared = factory
-        self._pieces: list[bytes] = []  # what has come of the next frame
+        self._pieces = NOTHING  # what has come of the next frame
         self._unread = 0  # bytes in them
         self._wanted = 4  # bytes that make it worth looking at them
 
@@ -112,7 +113,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
                     pieces[:] = [b"".join(pieces)]
                 return
             data = b"".join(pieces)
-            pieces.clear()
+            self._pieces = NOTHING
         start, wanted, size, longest = 0, 4, len(data), self.hub.limits.frame_bytes
         while start + wanted <= size and not self.paused:
             (length,) = LENGTH.unpack_from(data, start)
@@ -128,7 +129,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
                 return
             start = end
         if start < size:
-            pieces.append(data[start:] if start else data)
+            self._pieces = [data[start:] if start else data]
             self._unread, self._wanted = size - start, wanted
 
     def stringReceived(self, string: bytes) -> None:

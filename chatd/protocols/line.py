@@ -10,7 +10,6 @@ answer may change what the next line means.
 from __future__ import annotations
 
 import time
-from collections import deque
 from contextlib import suppress
 
 from msgspec import structs
@@ -53,6 +52,8 @@ READ_BYTES = 4096  # at once: what a read brought is kept as lines, however shor
 class LineProtocol(LineQueue, Counted, Connection, Protocol):
     """The connection of one person."""
 
+    # Apart from the others, of which there would be more than 30: see `Connection.opened`.
+    __slots__ = ("_asking", "_count", "_interrupted", "_reader", "_refused", "_telnet", "_tried", "person")
     protocol = "line"
     can_be_asked = False
 
@@ -62,7 +63,9 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         self.stage = Stage.NAMING
         self._telnet = TelnetDecoder()
         self._reader = LineReader(longest(shared.hub.limits))
-        self._lines: deque[bytes | Mark] = deque()
+        self._lines: list[bytes | Mark] = []
+        self._open = 0
+        self._alone = self._stopped = self._paused = self._due = False
         self._count = 0  # commands so far; a command's id is its number
         self._interrupted = False  # the last that was heard was Ctrl-C
         self._asking: Asking | None = None  # passwords: the next line is one
@@ -240,7 +243,7 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
     def _come_in_as(self, asking: Asking) -> None:
         """Under another name than one that is somebody's: nobody is left at the door."""
         self.say(f"*** {asking.word} belongs to an account. If it is yours, type: /login {asking.word}")
-        self._lines.appendleft(asking.otherwise.encode())
+        self._lines.insert(0, asking.otherwise.encode())
 
     def _ask(self, command: Command) -> None:
         if isinstance(command, commands.Auth) and self.stage is Stage.NAMING:
@@ -318,7 +321,7 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         self.stage = Stage.TALKING
         self.say(*(f"*** {line}" for line in self.hub.rules.motd.splitlines()))
         if not is_back:
-            self._lines.appendleft(f"/join {self.shared.line.lobby}".encode())
+            self._lines.insert(0, f"/join {self.shared.line.lobby}".encode())
 
     def removed(self, room: str, reason: str) -> None:
         lines = self.person.removed(room, reason)

@@ -7,7 +7,6 @@ then the others have theirs; and while any wait, nothing more is read. What a li
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ class LineQueue:
     closing: bool
     ended: bool
     stage: Stage
-    _lines: deque[bytes | Mark]
+    _lines: list[bytes | Mark]  # no more than one read brings
     _open = 0  # commands that are not answered yet
     _alone = False  # one of them is such that the next line has to wait for its answer
     _stopped = False  # the hub has enough under way, or the peer does not read
@@ -63,7 +62,7 @@ class LineQueue:
                     self._take_later()
                     break
                 most -= 1
-                self._take(self._lines.popleft())
+                self._take(self._lines.pop(0))
         finally:
             self._taking = False
             self._regulate()

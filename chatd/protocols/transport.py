@@ -30,6 +30,8 @@ class PromptWrite(Base):
     """
 
     when_closed: Callable[[], None] | None = None
+    # Twisted makes two texts for each connection, for a log and a `repr`: 150 bytes that nobody reads.
+    logstr = repstr = property(lambda self: "a connection", lambda self, text: None)
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

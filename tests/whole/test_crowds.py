@@ -75,18 +75,36 @@ def test_an_idle_server_is_small(server: Any) -> None:
 
 @pytest.mark.timeout(180)
 def test_five_thousand_idle_members_are_small(server: Any) -> None:
-    """A60: 5,000 connections in under 250 MiB, and no thread for each."""
+    """A60: 5,000 connections in under 250 MiB, and no thread for each. One more takes less than 3,000 bytes."""
     descriptors(10_500)
+    before = memory_of(server)
     crowd = Crowd((server.host, server.port), "#lobby", 5000)
     try:
         crowd.run_until(lambda: crowd.joined == 5000, 90)
         assert memory_of(server) < 250
+        assert (memory_of(server) - before) * MEBIBYTE < 5000 * 3_000
         assert psutil.Process(server.pid).num_threads() < 20
         with Wire((server.host, server.port)) as tom:
             tom.enter("tom", "#elsewhere")
             assert tom.ask("ping")["ok"]
     finally:
         crowd.close()
+
+
+@pytest.mark.timeout(120)
+def test_a_person_by_telnet_takes_little_more(server: Any) -> None:
+    """Less than 5,500 bytes, with the word to come back with and how far one has read."""
+    people = []
+    before = 0.0
+    for n in range(1500):
+        if n == 100:
+            before = memory_of(server)
+        person = LineWire((server.host, server.port))
+        person.enter(f"m{n}")
+        people.append(person.socket)
+    assert (memory_of(server) - before) * MEBIBYTE < 1400 * 5_500
+    for one in people:
+        one.close()
 
 
 @pytest.mark.alone
