@@ -42,8 +42,11 @@ INSERT = {
     f" FROM (VALUES {', '.join([_ROW] * size)}) WHERE column1"
     for size in SIZES
 }
+# CROSS JOIN: the keys lead. For `IN` SQLite would sort them into a table first, at twice the cost.
 FIND = {
-    size: f"SELECT msg_key, id, time, event FROM events WHERE msg_key IN ({', '.join('?' * size)})" for size in SIZES
+    size: "SELECT msg_key, id, time, event"
+    f" FROM (VALUES {', '.join(['(?)'] * size)}) CROSS JOIN events ON msg_key = column1"
+    for size in SIZES
 }
 
 BEGIN_WITH = """UPDATE rooms SET first_seq = max(first_seq, ?),

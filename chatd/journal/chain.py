@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
-from chatd.core.events import Numbered
+from chatd.core.events import MessageSent, Moderated, Numbered, Related, RoomChanged
 from chatd.journal.stored import encode
 
 SIZE = 16
@@ -18,6 +18,11 @@ SIZE = 16
 
 START = bytes(SIZE)
 """What a room's first event has for the link before it."""
+
+
+TAGS: dict[type[Numbered], Any] = {
+    kind: kind.__struct_config__.tag for kind in (MessageSent, Related, RoomChanged, Moderated)
+}
 
 
 def digest_of(blob: bytes) -> bytes:
@@ -28,5 +33,5 @@ def digest_of(blob: bytes) -> bytes:
 def link(before: bytes, event: Numbered, seq: int, time: int, digest: bytes) -> bytes:
     """The link of an event, after the one `before` it. What a redaction leaves of the event gives the same."""
     msg_id: Any = getattr(event, "msg_id", None)
-    header = encode((event.room_id, seq, time, event.author, msg_id, event.__struct_config__.tag))
+    header = encode((event.room_id, seq, time, event.author, msg_id, TAGS[type(event)]))
     return blake2b(before + digest + header, digest_size=SIZE).digest()
