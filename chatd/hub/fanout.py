@@ -225,7 +225,7 @@ class Fanout:
             try:
                 if audience.comings is not None and audience.timer is None:
                     self.tell_comings(room_id)
-                self.flush_room(room_id)
+                self.flush_room(room_id, at_end=True)
             except Exception:  # one room's trouble is not the others'
                 self.dirty.pop(room_id, None)
                 self.log.failure("bug in showing a room")
@@ -261,8 +261,9 @@ class Fanout:
         self.miss_absent(room_id, audience, views)
         self.wake()
 
-    def flush_room(self, room_id: str) -> None:
-        """Write what waits for one room: one blob for each dialect, and apart for those who wrote."""
+    def flush_room(self, room_id: str, *, at_end: bool = False) -> None:
+        """Write what waits for one room: one blob for each dialect, and apart for those who wrote. `at_end` of a turn
+        it is sent there and then to whom nothing else waits for."""
         audience = self.dirty.get(room_id)
         if audience is None:
             return
@@ -285,7 +286,7 @@ class Fanout:
             blob = b"".join(encoded)
             runs = runs_of(encoded, most) if len(blob) > most else []
             steps = None
-            size = 0 if runs else len(blob)
+            size = len(blob) if at_end and not runs else 0
             for link in group:
                 if link.send is not None and size and (is_alone or len(link.rooms) == 1) and link not in apart:
                     # As mostly: nothing waits for this peer, and few objects need to be looked at.
@@ -294,7 +295,7 @@ class Fanout:
                     except OSError:  # it would block, or the connection is gone: that is for the transport
                         sent = 0
                     if sent < size:
-                        link.connection.write_rest(blob[sent:])
+                        self.write_rest(link, blob[sent:])
                 elif link.full:
                     behind.append((link, 0))
                 elif link in apart:
@@ -320,6 +321,14 @@ class Fanout:
             if encoder is not None:
                 self.drop(link, sum(bool(encoder.encode(one.view)) for one in pieces[shown:] if one.entry is None))
             self.overrun(link, room_id, pieces[shown:])
+
+    def write_rest(self, link: Link, rest: bytes) -> None:
+        """What the kernel did not take; one connection's trouble is not the others'."""
+        try:
+            link.connection.write_rest(rest)
+        except Exception:
+            self.log.failure("bug in writing to a connection")
+            self.reactor.callLater(0, link.connection.abort)  # it would leave the group that is being gone through
 
     def write_between(
         self, link: Link, name: str, encoder: Any, pieces: list[Piece], encoded: list[bytes], own: list[int]

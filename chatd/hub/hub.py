@@ -372,8 +372,8 @@ class Hub:
 
     def flush(self) -> None:
         """Write everything once: rooms to connections, connections to their peers, proposals to the journal."""
-        self.hand_over()  # what is sent to many takes a while
         try:
+            self.hand_over()  # what is sent to many takes a while
             self.fanout.flush()
             while self._ready:
                 ready, self._ready = self._ready, {}

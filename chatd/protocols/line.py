@@ -89,7 +89,7 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         for piece in self._telnet.feed(data):
             if type(piece) is bytes:
                 self._interrupted = False
-                self._lines.extend(self._reader.feed(piece))
+                self._put(self._reader.feed(piece))
             elif type(piece) is Answer:
                 self.write(piece.blob)
             elif type(piece) is Signal:
@@ -105,8 +105,7 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
             self.transport.loseConnection()
             return
         self.ended = True
-        self._lines.extend(self._reader.finish())
-        self._lines.append(Mark.END)
+        self._put([*self._reader.finish(), Mark.END])
         self._take_lines()
 
     def writeConnectionLost(self) -> None:
@@ -133,12 +132,12 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         elif signal is Signal.ARE_YOU_THERE and not self._outbox:  # one sign of life a turn is enough
             self.say(f"*** {self.hub.rules.server} is here.")
         elif signal is Signal.END_OF_FILE and self._reader.is_empty:
-            self._lines.append(Mark.END)
+            self._put([Mark.END])
         elif signal is Signal.INTERRUPT:
             self._reader.erase_line()
             self._interrupted = True
             if self._asking is not None:
-                self._lines.append(b"")
+                self._put([b""])
             return True
         return signal is Signal.MARK and self._interrupted
 
@@ -243,7 +242,7 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
     def _come_in_as(self, asking: Asking) -> None:
         """Under another name than one that is somebody's: nobody is left at the door."""
         self.say(f"*** {asking.word} belongs to an account. If it is yours, type: /login {asking.word}")
-        self._lines.insert(0, asking.otherwise.encode())
+        self._lines.append(asking.otherwise.encode())
 
     def _ask(self, command: Command) -> None:
         if isinstance(command, commands.Auth) and self.stage is Stage.NAMING:
@@ -321,7 +320,7 @@ class LineProtocol(LineQueue, Counted, Connection, Protocol):
         self.stage = Stage.TALKING
         self.say(*(f"*** {line}" for line in self.hub.rules.motd.splitlines()))
         if not is_back:
-            self._lines.insert(0, f"/join {self.shared.line.lobby}".encode())
+            self._lines.append(f"/join {self.shared.line.lobby}".encode())
 
     def removed(self, room: str, reason: str) -> None:
         lines = self.person.removed(room, reason)

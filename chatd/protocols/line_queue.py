@@ -38,7 +38,7 @@ class LineQueue:
     closing: bool
     ended: bool
     stage: Stage
-    _lines: list[bytes | Mark]  # no more than one read brings
+    _lines: list[bytes | Mark]  # the next one last: a list is 700 bytes smaller than a deque, and is taken from there
     _open = 0  # commands that are not answered yet
     _alone = False  # one of them is such that the next line has to wait for its answer
     _stopped = False  # the hub has enough under way, or the peer does not read
@@ -50,6 +50,10 @@ class LineQueue:
     def _take(self, item: bytes | Mark) -> None:
         raise NotImplementedError
 
+    def _put(self, lines: list[bytes | Mark]) -> None:
+        """Let these wait behind the others."""
+        self._lines[:0] = lines[::-1]
+
     def _take_lines(self) -> None:
         """Take as many lines as can be taken now."""
         if self._taking:
@@ -57,12 +61,12 @@ class LineQueue:
         self._taking = True
         most = len(self._lines) if self.hub.stopping else REQUESTS_A_TURN
         try:
-            while self._lines and self._is_ready(self._lines[0]):
+            while self._lines and self._is_ready(self._lines[-1]):
                 if not most:  # the others have their turn
                     self._take_later()
                     break
                 most -= 1
-                self._take(self._lines.pop(0))
+                self._take(self._lines.pop())
         finally:
             self._taking = False
             self._regulate()

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.house import House, Peer, Transport
@@ -21,12 +22,14 @@ class Kernel(Transport):
     chance: random.Random | None = None
     waiting = b""
     at_once = 0  # what came past the connection
+    calls = 0
 
     def prompt(self) -> Any:
         return None if self.waiting else self.send
 
     def send(self, data: bytes) -> int:
         assert not self.waiting, "something waits before it"
+        self.calls += 1
         size = self._taken(data, lambda chance: [0, chance.randrange(len(data)), len(data), len(data)])
         if not size:
             raise BlockingIOError
@@ -35,6 +38,7 @@ class Kernel(Transport):
         return size
 
     def write(self, data: bytes) -> None:
+        self.calls += 1
         size = 0 if self.waiting else self._taken(data, lambda _: [0, len(data) // 2, len(data)])
         super().write(data[:size])
         self.waiting += data[size:]
@@ -122,3 +126,42 @@ def test_what_is_left_of_a_large_turn_comes_before_what_is_sent_at_once() -> Non
     house.settle()
     assert link.send is not None
     assert transport.value().endswith(b"first" + b"last" * (AT_ONCE_BYTES // 4))
+
+
+def test_who_leaves_in_a_turn_does_not_cut_what_is_sent() -> None:
+    """It is shown in its place, and all of the turn is one send."""
+    house = House()
+    tom = house.come("tom", "#one")
+    leaving = [house.come(f"p{n}", "#one") for n in range(4)]
+    kim = come(house, "kim")
+    tom.ask("send", room="#one", body="kim is ready")
+    kim.listen()
+    transport: Any = kim.transport
+    before = transport.calls
+    for n, one in enumerate(leaving):
+        tom.murmur({"type": "send", "id": f"{n}", "room": "#one", "body": f"{n}"})
+        one.murmur({"type": "part", "id": "p", "room": "#one"})
+    house.settle()
+    assert [one["body"] for one in kim.listen() if one["type"] == "message"] == ["0", "1", "2", "3"]
+    assert transport.calls == before + 1
+
+
+def test_a_connection_in_trouble_costs_itself_only(logged_errors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    tom = house.come("tom", "#one")
+    kim, joe = come(house, "kim"), come(house, "joe")
+    tom.ask("send", room="#one", body="they are ready")
+
+    def full(_: bytes) -> int:
+        raise BlockingIOError
+
+    def broken(_: bytes) -> None:
+        raise RuntimeError("not the others' trouble")
+
+    assert kim.protocol.link is not None
+    kim.protocol.link.send = full
+    monkeypatch.setattr(kim.protocol, "write_rest", broken)
+    assert tom.ask("send", room="#one", body="hello")["seq"] == 2
+    assert joe.events("message")[-1]["body"] == "hello"
+    assert kim.protocol.link is None, "it is gone"
+    assert len(logged_errors.take(RuntimeError)) == 1
