@@ -27,7 +27,8 @@ from chatd.core.events import (
 class RoomBrought(Kept, frozen=True, tag="room-brought/1"):
     """A room that was elsewhere before, as it was there, up to its first number. Nothing, if a room has its id.
 
-    `link_before` is where its chain begins (`chatd.journal.chain`).
+    `link_before` is where its chain begins (`chatd.journal.chain`). `by_room`: an author may have one `msg_id` in
+    several of the rooms that come with it (`chatd.journal.schema.BY_ROOM`).
     """
 
     room_id: str
@@ -37,6 +38,7 @@ class RoomBrought(Kept, frozen=True, tag="room-brought/1"):
     link_before: bytes
     topic: str
     rulings: tuple[Ruling, ...]
+    by_room: bool = False
 
 
 class BroughtEvent(Struct, frozen=True, array_like=True):

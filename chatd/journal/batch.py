@@ -24,7 +24,7 @@ from chatd.journal.accounts import AccountBatch
 from chatd.journal.chain import START, digest_of, link
 from chatd.journal.order import Counter, Earlier
 from chatd.journal.rulings import Place, places, write
-from chatd.journal.schema import SEQ_BITS, SEQ_MASK, event_id
+from chatd.journal.schema import BY_ROOM, SEQ_BITS, SEQ_MASK, event_id
 from chatd.journal.stored import Identified, decode, encode, msg_key
 
 # Few sizes, so that their statements stay prepared; what is missing is filled up and left out. Numbers and bytearrays
@@ -214,6 +214,8 @@ class Batch:
         self._made.append((self.rooms, brought.room_id, brought.name, encode(brought.parties), time))
         self._begins.append((first, brought.link_before, self.rooms))
         self._topics[self.rooms] = brought.topic
+        if brought.by_room:
+            self.meta[BY_ROOM] = 1
 
     def bring(self, counter: Counter, event: Numbered, row: BroughtEvent) -> None:
         msg_id: str | None = getattr(event, "msg_id", None)
@@ -318,7 +320,7 @@ def _find(connection: sqlite3.Connection, keys: list[int]) -> dict[int, list[Fou
     """What is stored under these keys; several rows may share one."""
     found: dict[int, list[Found]] = {}
     for size, portion in _portions(keys):
-        wanted = portion + portion[:1] * (size - len(portion))
+        wanted = portion + [0] * (size - len(portion))
         for key, number, time, blob in connection.execute(FIND[size], wanted):
             found.setdefault(key, []).append((number, time, blob))
     return found

@@ -131,11 +131,12 @@ def _everything(connection: sqlite3.Connection) -> Iterator[Proposal]:
         ordered.setdefault(room_id, []).append(ruling)
     parties = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
     names: dict[int, str] = {}
+    by_room = schema.is_by_room(connection)
     query = "SELECT no, room_id, name, parties, first_seq, link_before, topic, made FROM rooms ORDER BY no"
     for no, room_id, name, blob, first, before, topic, made in connection.execute(query).fetchall():
         names[no] = room_id
         settings = tuple(ordered.get(room_id, ()))
-        room = RoomBrought(room_id, name, parties.decode(blob), first, before, topic, settings)
+        room = RoomBrought(room_id, name, parties.decode(blob), first, before, topic, settings, by_room)
         yield Proposal(room, made, True)
         yield from _events(connection, no, room_id)
     verifiers = dict(connection.execute("SELECT user_id, verifier FROM verifiers"))

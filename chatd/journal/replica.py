@@ -115,7 +115,7 @@ class Replica(Store):
         self._secret = next((one.secret for one in followed if one.secret), self._secret)
         is_far = any(last.position - self._kept[stream] > MOST_UNKEPT for stream, last in lasts.items())
         if at_once or is_far or self._secret or not batch.is_empty:
-            batch.meta = self._progress(lasts)
+            batch.meta |= self._progress(lasts)
             connection.execute("BEGIN IMMEDIATE")
             batch.write()
             connection.execute("COMMIT")

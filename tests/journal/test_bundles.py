@@ -20,7 +20,7 @@ SAMPLES = Path(__file__).parent / "samples"
 
 
 def test_what_an_earlier_chatd_wrote_is_read() -> None:
-    """bundle-1: one of each event of the first version. It is never made anew."""
+    """bundle-1: one of each event of the first version. It is never made anew; fields that came later have defaults."""
     bundle = unseal((SAMPLES / "bundle-1.msgpack").read_bytes())
     written = (SAMPLES / "bundle-1.txt").read_text().splitlines()
     assert [repr(event) for _, event in bundle.events] == written

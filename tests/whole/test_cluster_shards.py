@@ -217,24 +217,30 @@ def test_another_number_of_shards_is_had_by_moving(node: Any, nats_server: NatsS
         assert again.ask("send", room="#room1", body="more")["seq"] == 6
 
 
-def test_what_was_in_several_streams_is_exported_and_imported(node: Any, nats_server: NatsServer) -> None:
-    """Also what one author said under one `msg_id`, which is known in its room only."""
+def test_what_was_in_several_streams_goes_into_one_and_into_none(node: Any, nats_server: NatsServer) -> None:
+    """By export and import, or by moving: also what one author said under one `msg_id`, known in its room only."""
     one = node()
     with Wire(place(one)) as tom:
         tom.enter("tom", *ROOMS)
         for room in ROOMS:
             assert not tom.ask("send", room=room, body=room, msg_id="1")["duplicate"]
-    exported, apart = one.folder / "all.jsonl", one.folder / "apart"
+    exported, backup = one.folder / "all.jsonl", one.folder / "all.db"
     chatd("export", f"--output={exported}", server=one, url=nats_server.url)
+    chatd("backup", str(backup), server=one, url=nats_server.url)
     assert one.stop() == 0
-    before = rows(one.data_dir / "copy.db")
-    alone = {"CHATD__JOURNAL__URL": "sqlite:", "CHATD__SERVER__DATA_DIR": ""}
-    one.data_dir = apart
-    chatd("import", str(exported), server=one, **alone)
-    chatd("verify", server=one, **alone)
-    after = rows(apart / "chatd.db")
-    assert after["events"] == before["events"]
-    assert len(after["events"]) == len(ROOMS)
+    before = rows(one.data_dir / "copy.db")["events"]
+    assert len(before) == len(ROOMS)
+    one.data_dir = one.folder / "alone"
+    chatd("import", str(exported), server=one, CHATD__JOURNAL__URL="sqlite:")
+    chatd("verify", server=one, CHATD__JOURNAL__URL="sqlite:")
+    assert rows(one.data_dir / "chatd.db")["events"] == before
+    one.data_dir = one.folder / "moved"
+    one.environ |= {"CHATD__JOURNAL__STREAM": f"{node.stream[-20:]}-one", "CHATD__JOURNAL__SHARDS": "1"}
+    chatd("migrate", f"--source={backup}", server=one, url=nats_server.url)
+    chatd("verify", server=one, url=nats_server.url)
+    chatd("export", f"--output={one.folder / 'again.jsonl'}", server=one, url=nats_server.url)
+    assert rows(one.data_dir / "copy.db")["events"] == before
+    assert (one.folder / "again.jsonl").read_text() == exported.read_text()
 
 
 def test_a_stream_of_rooms_that_is_gone_is_no_empty_history(node: Any, nats_server: NatsServer) -> None:
