@@ -94,6 +94,8 @@ def password(chosen: argparse.Namespace) -> str:
     """The password, typed twice unseen, or the first line of the input."""
     if chosen.password_stdin:
         return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise OperatorError("password", "there is no terminal to ask", "give it with --password-stdin", Exit.USAGE)
     first = getpass.getpass("Password: ")
     if getpass.getpass("The same again: ") != first:
         raise OperatorError("password", "these were two different ones", "try again", Exit.USAGE)

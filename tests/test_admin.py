@@ -128,6 +128,8 @@ def test_accounts_are_looked_after_whether_the_server_runs_or_not(server: Any, i
     assert "a password has at least 8 characters" in told
     told = chatd(server, "user", "disable", "ben", status=Exit.NOT_ALLOWED)
     assert told == "chatd: user disable: there is no account 'ben'\n"
+    told = chatd(server, "user", "add", "ben", status=Exit.USAGE)
+    assert told == "chatd: password: there is no terminal to ask; give it with --password-stdin\n"
     invite = asked(server, "invite", "--days", "1")["invite"]
     [account] = asked(server, "user", "list")["accounts"]
     assert (account["account"], account["disabled"], account["sessions"]) == ("alice", False, 0)
