@@ -15,6 +15,7 @@ import { clean, fold, isSame, names } from "./text.js";
 import { Cut, Refused, Wire } from "./wire.js";
 
 const PAGE = 50;
+const NEWEST = {}; // the place of the newest page
 const REPLAY = 300; // who has missed more than so many gets the rest by scrolling back
 const TYPED = 6_000; // so long somebody is shown as typing
 const CAPS = ["echo", "presence", "typing", "relations", "data"];
@@ -291,8 +292,8 @@ export class Chat {
 
   /** Show a page of a room: the latest, or the one around a number. */
   async load(room, around = null) {
-    if (room.isLoading) room.wanted = around;
-    await this.#page(room, around === null ? {} : { around }, (page) => {
+    if (room.isLoading) room.wanted = around === null && room.asked === NEWEST ? undefined : around; // it is on its way
+    await this.#page(room, around === null ? NEWEST : { around }, (page) => {
       room.show(page);
       this.#changed("shown", room, around);
     });
@@ -319,6 +320,7 @@ export class Chat {
   async #page(room, place, use) {
     if (room.isLoading || !room.isIn) return;
     room.isLoading = true;
+    room.asked = place;
     room.coming = [];
     const { era } = room;
     try {

@@ -26,6 +26,7 @@ export class Room {
     this.count = 0;
     this.typing = new Map();
     this.isLoading = false;
+    this.asked = null; // which page was asked for last
     this.coming = []; // what is said while a page is on its way
     this.era = 0; // a page that was asked for in an earlier one is of no use
     this.clear();

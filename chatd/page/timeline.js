@@ -18,6 +18,7 @@ export class Timeline {
   #timer = 0;
   #end = null; // the last event that was drawn
   #last = null; // the last that is to be seen
+  #bottom = 0; // how far down the end was
   #waiting = make("div", { className: "waiting" });
 
   /** `act` has what can be done with a message: reply, react, edit, redact, toggle. */
@@ -31,7 +32,10 @@ export class Timeline {
     this.#log.addEventListener("keydown", (event) => this.#pressed(event));
     for (const kind of ["mouseover", "focusin"]) this.#log.addEventListener(kind, ({ target }) => this.#point(target));
     this.#newest.addEventListener("click", () => this.goToNewest());
-    new ResizeObserver(() => this.#follows && this.#toEnd()).observe(this.#log);
+    new ResizeObserver(() => {
+      this.#heed();
+      if (this.#follows) this.#toEnd();
+    }).observe(this.#log);
     for (const [target, kind] of [[window, "focus"], [document, "visibilitychange"]]) target.addEventListener(kind, () => this.#look());
   }
 
@@ -71,6 +75,7 @@ export class Timeline {
     this.#timer = 0;
     const room = this.#room;
     if (!room) return;
+    this.#heed();
     const at = room.events.lastIndexOf(this.#end);
     if (at < 0 || (this.#follows && room.shorten())) this.#render();
     else this.#append(room.events.slice(at + 1));
@@ -282,6 +287,7 @@ export class Timeline {
 
   #toEnd() {
     this.#log.scrollTop = this.#log.scrollHeight;
+    this.#bottom = this.#log.scrollTop;
     this.#more();
   }
 
@@ -294,6 +300,11 @@ export class Timeline {
     found.classList.remove("found");
     requestAnimationFrame(() => found.classList.add("found"));
     this.#more();
+  }
+
+  /** Who has scrolled up is not pulled down again, though the browser tells of it only with the next frame. */
+  #heed() {
+    if (this.#log.scrollTop < this.#bottom && !this.#isAtEnd) this.#follows = false;
   }
 
   #scrolled() {

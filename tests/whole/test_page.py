@@ -79,6 +79,7 @@ def test_what_is_written_without_a_connection_is_sent_when_it_is_back(browser: B
         ann.enter("ann")
         ann.say("with a connection")
         ann.sees("with a connection")
+        expect(ann.page.locator("#log .sending")).to_have_count(0)
         server.kill9()
         expect(ann.page.locator("#banner")).to_contain_text("No connection")
         ann.say("first", "second")
@@ -231,6 +232,27 @@ def test_history_comes_by_scrolling_back_and_by_searching(browser: Browser, serv
             expect(ann.message("straw 501")).to_be_in_viewport()
             numbers = ann.numbers()
             assert numbers == list(range(numbers[0], 502))
+
+
+def test_who_scrolls_up_is_not_pulled_down_by_what_others_say(browser: Browser, server: Any) -> None:
+    """Not even before the browser has told the page of it, which it does with the next frame."""
+    with Person(browser, server) as ann, Wire((server.host, server.port)) as bob:
+        ann.enter("ann")
+        bob.enter("bob", "#lobby")
+        for n in range(1, 41):
+            bob.ask("send", room="#lobby", body=f"{n}")
+        ann.sees("40")
+        log = ann.page.locator("#log")
+        wait_for(lambda: log.evaluate("log => log.scrollTop && log.scrollTop + log.clientHeight >= log.scrollHeight"))
+        log.evaluate(
+            """log => {
+                addEventListener("scroll", (event) => event.stopImmediatePropagation(), { capture: true });
+                log.scrollTop = 0;
+            }"""
+        )
+        bob.ask("send", room="#lobby", body="look down here")
+        ann.sees("look down here")
+        assert log.evaluate("log => log.scrollTop") == 0
 
 
 def test_messages_are_answered_changed_taken_back_and_reacted_to(browser: Browser, server: Any) -> None:
